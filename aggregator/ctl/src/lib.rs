@@ -1,0 +1,1 @@
+//! The admin's command: asks any aggregator about the whole fleet.

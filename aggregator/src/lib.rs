@@ -1,0 +1,1 @@
+//! The Muster aggregator: takes frames in, keeps them, answers questions about the fleet.

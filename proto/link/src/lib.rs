@@ -1,0 +1,1 @@
+//! QUIC and TLS for Muster: dial, listen, identity. The only crate that names quinn or rustls.

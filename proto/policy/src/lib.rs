@@ -1,0 +1,1 @@
+//! Policy as data and pure decisions shared by agent, helper, aggregator and musterctl.

@@ -1,0 +1,122 @@
+//! Control messages: the conversation beside the lanes.
+//!
+//! On the wire each is `len u32 le | CBOR [u8; len]`, at most `CONTROL_BYTES_MAX`, on the first
+//! bidirectional stream of a connection. The agent speaks first.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Seq, StreamId};
+use crate::lane::Lane;
+
+/// Version of the conversation, said in [`Hello`]. Raised when a field changes its meaning.
+pub const TALK_VERSION: u16 = 1;
+
+/// What an agent says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromAgent {
+    /// First message of a connection.
+    Hello(Hello),
+    /// The agent leaves on purpose and will not send more.
+    Bye {
+        /// "stop", "reboot", "upgrade", "failback".
+        reason: String,
+    },
+    /// Please sign this: a PKCS#10 certificate request (RFC 2986), DER, for the same host name.
+    Renew {
+        /// DER of the request.
+        #[serde(with = "serde_bytes")]
+        csr: Vec<u8>,
+    },
+}
+
+/// First message of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`TALK_VERSION`] of the speaker.
+    pub version: u16,
+    /// Host name; must be the certificate's.
+    pub host: String,
+    /// Datacenter the host stands in, so that it is known before its first state frame.
+    pub datacenter: String,
+    /// Version of the agent program.
+    pub agent_version: String,
+    /// True when this connection only asks whether the aggregator would take the agent.
+    pub probe: bool,
+    /// Where each lane stands.
+    pub lanes: Vec<LaneOffer>,
+}
+
+/// Where one lane of the agent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneOffer {
+    /// Which lane.
+    pub lane: Lane,
+    /// Its stream.
+    pub stream: StreamId,
+    /// First frame that nobody has acked.
+    pub first_unacked: Seq,
+    /// Last frame that is durable at the agent; `first_unacked - 1` when there is none.
+    pub last: Seq,
+}
+
+/// What an aggregator says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromAggregator {
+    /// Answer to [`Hello`].
+    Welcome(Welcome),
+    /// Every frame of the stream up to and including `seq` is on this aggregator's disk, synced.
+    Ack {
+        /// Which lane.
+        lane: Lane,
+        /// Which stream.
+        stream: StreamId,
+        /// Last durable seq.
+        seq: Seq,
+    },
+    /// From now on at most this many unacked bytes may be under way on this connection. 0 pauses.
+    Credit {
+        /// Window, bytes.
+        bytes: u64,
+    },
+    /// This aggregator goes away: finish what is under way, then go to another one.
+    Drain {
+        /// "stop", "shed", "disk-full".
+        reason: String,
+        /// Do not come back before this many milliseconds.
+        retry_after_ms: u64,
+    },
+    /// Answer to [`FromAgent::Renew`]: the new chain, leaf first, DER.
+    Renewed {
+        /// Certificates, leaf first.
+        chain: Vec<serde_bytes::ByteBuf>,
+    },
+    /// Why the aggregator is about to close the connection, for the agent's log.
+    Refused {
+        /// A sentence for the operator.
+        why: String,
+    },
+}
+
+/// Answer to a [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The aggregator's name.
+    pub aggregator: String,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Last durable seq of each offered stream that this aggregator knows; unknown ones are absent.
+    pub known: Vec<LaneKnown>,
+    /// Unacked bytes that may be under way on this connection.
+    pub credit_bytes: u64,
+}
+
+/// What an aggregator has of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneKnown {
+    /// Which lane.
+    pub lane: Lane,
+    /// Which stream.
+    pub stream: StreamId,
+    /// Last seq on its disk, synced.
+    pub durable: Seq,
+}

@@ -1,0 +1,1 @@
+//! Simulation, end-to-end tests, fuzz targets and benches. Nothing imports it.
