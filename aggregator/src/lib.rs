@@ -1,1 +1,3 @@
 //! The Muster aggregator: takes frames in, keeps them, answers questions about the fleet.
+
+pub mod stores;
