@@ -37,11 +37,8 @@ impl Day {
         if name.len() != 8 || !name.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let day = Day::civil(
-            name[..4].parse().ok()?,
-            name[4..6].parse().ok()?,
-            name[6..].parse().ok()?,
-        );
+        let day =
+            Day::civil(name[..4].parse().ok()?, name[4..6].parse().ok()?, name[6..].parse().ok()?);
         (day.to_string() == name).then_some(day)
     }
 

@@ -57,14 +57,19 @@ impl Ledger {
             db.query_row(
                 "SELECT upto, first, last FROM ledger WHERE stream = ?1",
                 params![stream.as_slice()],
-                |row| Ok((row.get(0)?, row.get::<_, Option<u64>>(1)?, row.get::<_, Option<u64>>(2)?)),
+                |row| {
+                    Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<i64>>(2)?))
+                },
             )
             .optional()
         };
         let row = read(&db).map_err(StoreError::sqlite(&file))?;
-        let (upto, first, last) = row.unwrap_or((0, None, None));
-        let open = first.zip(last).map(|(first, last)| Range { first, last });
-        Ok(Ledger { db, file, stream, upto, open })
+        let (upto, first, last) = row.unwrap_or((0i64, None, None));
+        let open = first.zip(last).map(|(first, last)| Range {
+            first: first.cast_unsigned(),
+            last: last.cast_unsigned(),
+        });
+        Ok(Ledger { db, file, stream, upto: upto.cast_unsigned(), open })
     }
 
     /// Writes down, durably, that `range` is about to be sealed.
@@ -93,9 +98,9 @@ impl Ledger {
                 "INSERT OR REPLACE INTO ledger(stream, upto, first, last) VALUES (?1, ?2, ?3, ?4)",
                 params![
                     self.stream.as_slice(),
-                    upto,
-                    open.map(|range| range.first),
-                    open.map(|range| range.last)
+                    upto.cast_signed(),
+                    open.map(|range| range.first.cast_signed()),
+                    open.map(|range| range.last.cast_signed())
                 ],
             )
             .map_err(StoreError::sqlite(&self.file))?;

@@ -28,9 +28,7 @@ pub(super) fn open_writer(file: &Path, schema: &Schema) -> Result<Connection, St
     settle(&db, is_new).map_err(StoreError::sqlite(file))?;
     migrate(&mut db, file, schema)?;
     if is_new && let Some(folder) = file.parent() {
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(StoreError::io(folder))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io(folder))?;
     }
     Ok(db)
 }
@@ -89,11 +87,9 @@ pub(super) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// Whatever is not damage: no permission, no memory.
 pub(super) fn quick_check(file: &Path) -> Result<Option<String>, StoreError> {
-    let check = |db: &Connection| {
-        db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-    };
-    let answer = open_reader(file)
-        .and_then(|db| check(&db).map_err(StoreError::sqlite(file)));
+    let check =
+        |db: &Connection| db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    let answer = open_reader(file).and_then(|db| check(&db).map_err(StoreError::sqlite(file)));
     match answer {
         Ok(word) if word == "ok" => Ok(None),
         Ok(word) => Ok(Some(word)),
@@ -107,10 +103,7 @@ pub(super) fn quick_check(file: &Path) -> Result<Option<String>, StoreError> {
 
 /// True when the error says that the file's content is bad.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// True when the error says that the file is not there (any more).

@@ -10,7 +10,7 @@
 //! tables ("MLT1"), all numbers varints (see `varint`), text = length, then UTF-8:
 //!   texts    count, then each text                       hosts, datacenters, names, programs
 //!   sources  count, then each: host, datacenter, kind, name, program   (places in texts; kind 1 file,
-//!                                                        2 journald, 3 syslog, 4 kmsg)
+//!                                                        2 journald)
 //!   streams  count, then each 16 bytes
 //!
 //! lines ("MLB1"): count, then eight columns, each as length in bytes, then
@@ -102,8 +102,9 @@ impl BlockWriter {
         let mut places = std::collections::HashMap::new();
         let mut rows = Vec::new();
         for source in &tables.sources {
-            for (column, text) in
-                [&source.host, &source.datacenter, &source.name, &source.program].into_iter().enumerate()
+            for (column, text) in [&source.host, &source.datacenter, &source.name, &source.program]
+                .into_iter()
+                .enumerate()
             {
                 let place = *places.entry(&**text).or_insert_with(|| {
                     texts.push(&**text);
@@ -204,7 +205,8 @@ pub(super) fn parse_tables(section: &[u8], class: &Arc<str>) -> Result<Tables, B
     let raw = inflate(section, TABLES_MAGIC)?;
     let mut reading = Reading::new(&raw);
     let texts = parse_texts(&mut reading).ok_or(BlockError::Column("texts"))?;
-    let sources = parse_sources(&mut reading, &texts, class).ok_or(BlockError::Column("sources"))?;
+    let sources =
+        parse_sources(&mut reading, &texts, class).ok_or(BlockError::Column("sources"))?;
     let streams = parse_streams(&mut reading).ok_or(BlockError::Column("streams"))?;
     Ok(Tables { sources, streams })
 }
@@ -220,9 +222,8 @@ fn parse_sources(
     class: &Arc<str>,
 ) -> Option<Vec<Arc<LineSource>>> {
     let count = reading.next_len(BLOCK_SOURCES_MAX)?;
-    let text = |reading: &mut Reading<'_>| {
-        texts.get(reading.next_len(texts.len())?).map(Arc::clone)
-    };
+    let text =
+        |reading: &mut Reading<'_>| texts.get(reading.next_len(texts.len())?).map(Arc::clone);
     let mut sources = Vec::new();
     for _ in 0..count {
         sources.push(Arc::new(LineSource {
