@@ -1,1 +1,4 @@
 //! The Muster agent: one per host. Reads metrics, judges checks, tails logs, forwards all of it.
+
+pub mod facts;
+pub mod host;
