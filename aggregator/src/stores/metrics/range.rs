@@ -66,7 +66,9 @@ pub(super) struct Gather<'a> {
 impl<'a> Gather<'a> {
     pub(super) fn new(selector: &'a Selector, query: RangeQuery) -> Result<Gather<'a>, StoreError> {
         let step_us = query.step.as_micros();
-        if step_us > 0 && query.until.since(query.since).as_micros() / step_us >= u128::from(STEPS_MAX) {
+        if step_us > 0
+            && query.until.since(query.since).as_micros() / step_us >= u128::from(STEPS_MAX)
+        {
             return Err(StoreError::TooMuch { what: "steps", limit: STEPS_MAX });
         }
         let first = if step_us == 0 { query.since } else { query.since.before(LOOKBACK) };
@@ -133,7 +135,12 @@ impl<'a> Gather<'a> {
             }
             let column = group.as_ref().and_then(|(_, columns)| columns.get(number % GROUP_SERIES));
             let values = column.into_iter().flatten().copied();
-            self.add(&facts.host, &facts.datacenter, series, block.times.iter().copied().zip(values));
+            self.add(
+                &facts.host,
+                &facts.datacenter,
+                series,
+                block.times.iter().copied().zip(values),
+            );
         }
         Ok(())
     }
