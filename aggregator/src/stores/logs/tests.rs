@@ -26,8 +26,18 @@ fn small() -> LogSettings {
 }
 
 const WORDS: [&str; 12] = [
-    "connection", "refused", "user=alice", "user_bob", "timeout", "after", "1234ms", "ERROR", "é\u{fe}", "a-b",
-    "0x5f", "line\nbreak",
+    "connection",
+    "refused",
+    "user=alice",
+    "user_bob",
+    "timeout",
+    "after",
+    "1234ms",
+    "ERROR",
+    "é\u{fe}",
+    "a-b",
+    "0x5f",
+    "line\nbreak",
 ];
 
 fn text(rng: &mut fastrand::Rng) -> Vec<u8> {
@@ -123,9 +133,8 @@ fn wants(query: &LogQuery, line: &LogHit) -> bool {
         let word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
         (0..line.len().max(1)).any(|at| {
             let end = at + needle.len();
-            let whole = |edge: usize| {
-                edge == 0 || !(word(line.get(edge - 1)) && word(line.get(edge)))
-            };
+            let whole =
+                |edge: usize| edge == 0 || !(word(line.get(edge - 1)) && word(line.get(edge)));
             line.get(at..end) == Some(&needle) && (!query.whole_words || whole(at) && whole(end))
         })
     };
@@ -163,16 +172,34 @@ fn any_query(rng: &mut fastrand::Rng, frames: &[Frame]) -> LogQuery {
     let pick = |rng: &mut fastrand::Rng, of: &[&str]| {
         (rng.u8(..3) == 0).then(|| of[rng.usize(..of.len())].to_string())
     };
-    let moment = |rng: &mut fastrand::Rng| {
-        (rng.u8(..3) == 0).then(|| Utc(NOON - rng.i64(0..900) * MINUTE))
-    };
+    let moment =
+        |rng: &mut fastrand::Rng| (rng.u8(..3) == 0).then(|| Utc(NOON - rng.i64(0..900) * MINUTE));
     let regexes = [
-        "user=(alice|bob).*timeout", "^connection", "refused$", "[0-9]{4}ms", "(?i)error", "\\Aa-b\\z",
-        "a[^b]*c", "^$", "\\bafter\\b", "(?-u)\\xff", "nothing_like_this",
+        "user=(alice|bob).*timeout",
+        "^connection",
+        "refused$",
+        "[0-9]{4}ms",
+        "(?i)error",
+        "\\Aa-b\\z",
+        "a[^b]*c",
+        "^$",
+        "\\bafter\\b",
+        "(?-u)\\xff",
+        "nothing_like_this",
     ];
     let needles = [
-        "refused", "connection refused", " refused ", "fuse", "ERROR", "error", "1234ms, after", "é", "break",
-        "x connection x", "ne\nbr", "absent_word",
+        "refused",
+        "connection refused",
+        " refused ",
+        "fuse",
+        "ERROR",
+        "error",
+        "1234ms, after",
+        "é",
+        "break",
+        "x connection x",
+        "ne\nbr",
+        "absent_word",
     ];
     LogQuery {
         since: moment(rng),
@@ -350,8 +377,10 @@ fn a_budget_ends_a_search_and_says_up_to_where_it_is_complete() {
         assert_eq!(end.truncated, Some(why));
         assert!(end.scanned_bytes < 30_000 && hits.len() < total(&frames), "{why:?} {end:?}");
         let complete = end.complete_to.unwrap();
-        let wanted: Vec<_> =
-            expected(&frames, &LogQuery::default()).into_iter().filter(|l| l.at > complete).collect();
+        let wanted: Vec<_> = expected(&frames, &LogQuery::default())
+            .into_iter()
+            .filter(|l| l.at > complete)
+            .collect();
         if why != Truncated::Cancelled {
             hits.retain(|hit| hit.at > complete);
             assert_eq!(hits, wanted);
@@ -398,7 +427,12 @@ fn counts_agree_with_the_model() {
     let (since, until) = (Utc(NOON - 600 * MINUTE), Utc(NOON));
     for classes in [None, Some(vec!["web".to_string()])] {
         let mut wanted: BTreeMap<(i64, u8), u64> = BTreeMap::new();
-        let query = LogQuery { since: Some(since), until: Some(until), classes: classes.clone(), ..LogQuery::default() };
+        let query = LogQuery {
+            since: Some(since),
+            until: Some(until),
+            classes: classes.clone(),
+            ..LogQuery::default()
+        };
         for line in expected(&frames, &query) {
             let minute = line.at.0.div_euclid(MINUTE) * MINUTE;
             *wanted.entry((minute, line.severity as u8)).or_default() += 1;
@@ -460,7 +494,8 @@ fn a_damaged_file_is_moved_aside_and_the_rest_serves() {
     assert!(hits.len() > whole(&frames[..50]).len(), "new lines of the class are kept");
     // A start finds damage in the newest file by itself.
     drop(store);
-    fs::write(day_path(&folder.path().join("web"), Day::of(NOW)), b"not a database at all").unwrap();
+    fs::write(day_path(&folder.path().join("web"), Day::of(NOW)), b"not a database at all")
+        .unwrap();
     let store = open(folder.path());
     assert_eq!(store.damages().len(), 1);
     assert!(folder.path().join("web").join(format!("{}.db.damaged", Day::of(NOW))).exists());
@@ -478,9 +513,10 @@ fn a_seal_is_due_by_size_and_by_age_and_a_full_head_refuses() {
     feed(&store, 1, &frames[..1]);
     assert!(!store.is_due(NOW));
     assert!(store.is_due(NOW.after(Duration::from_secs(900))));
-    let refused = frames[1..].iter().enumerate().find_map(|(n, frame)| {
-        store.take(2 + n as u64, &frame.tag, &frame.bytes, NOW).err()
-    });
+    let refused = frames[1..]
+        .iter()
+        .enumerate()
+        .find_map(|(n, frame)| store.take(2 + n as u64, &frame.tag, &frame.bytes, NOW).err());
     assert!(matches!(refused, Some(StoreError::HeadFull { limit: 20_000, .. })), "{refused:?}");
     assert!(store.is_due(NOW));
     store.seal(NOW).unwrap();

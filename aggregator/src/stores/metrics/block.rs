@@ -225,7 +225,8 @@ impl<'a> Block<'a> {
 fn decode_column(reading: &mut Reading<'_>, scrapes: usize) -> Option<Column> {
     let head = reading.byte()?;
     let absent = if head & ABSENT != 0 { Some(reading.take(scrapes.div_ceil(8))?) } else { None };
-    let is_absent = |place: usize| absent.is_some_and(|bits| bits[place / 8] & (1 << (place % 8)) != 0);
+    let is_absent =
+        |place: usize| absent.is_some_and(|bits| bits[place / 8] & (1 << (place % 8)) != 0);
     let present = (0..scrapes).filter(|place| !is_absent(*place)).count();
     let values = match head & !ABSENT {
         0 => return Some(vec![None; scrapes]),

@@ -56,7 +56,8 @@ pub(super) fn write(
     range: Range,
 ) -> Result<(u64, u64), StoreError> {
     let mut db = sqlite::open_writer(path, &SCHEMA)?;
-    let encode = |source: std::io::Error| StoreError::Encode { what: "metric block", source: source.into() };
+    let encode =
+        |source: std::io::Error| StoreError::Encode { what: "metric block", source: source.into() };
     let fail = || StoreError::sqlite(path);
     let change = db.transaction().map_err(fail())?;
     let new = change
@@ -171,7 +172,10 @@ impl DayReader {
         select.query_row([block], |row| row.get(0))
     }
 
-    pub(super) fn series(&self, table: i64) -> Result<Vec<Series>, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) fn series(
+        &self,
+        table: i64,
+    ) -> Result<Vec<Series>, Box<dyn std::error::Error + Send + Sync>> {
         let mut select = self.db.prepare_cached("SELECT body FROM series WHERE id = ?1")?;
         let bytes: Vec<u8> = select.query_row([table], |row| row.get(0))?;
         Ok(block::parse_series(&bytes)?)

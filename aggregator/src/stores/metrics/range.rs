@@ -3,6 +3,7 @@
 //! Room: `stores/metrics`.  May use: `proto`.  Used by: `metrics`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,7 +67,9 @@ pub(super) struct Gather<'a> {
 impl<'a> Gather<'a> {
     pub(super) fn new(selector: &'a Selector, query: RangeQuery) -> Result<Gather<'a>, StoreError> {
         let step_us = query.step.as_micros();
-        if step_us > 0 && query.until.since(query.since).as_micros() / step_us >= u128::from(STEPS_MAX) {
+        if step_us > 0
+            && query.until.since(query.since).as_micros() / step_us >= u128::from(STEPS_MAX)
+        {
             return Err(StoreError::TooMuch { what: "steps", limit: STEPS_MAX });
         }
         let first = if step_us == 0 { query.since } else { query.since.before(LOOKBACK) };
@@ -114,26 +117,33 @@ impl<'a> Gather<'a> {
         facts: &BlockFacts,
         tables: &mut HashMap<i64, Vec<(usize, Series)>>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        if !tables.contains_key(&facts.series) {
-            let all = reader.series(facts.series)?.into_iter().enumerate();
-            let wanted = all.filter(|(_, series)| self.selector.wants_series(series)).collect();
-            tables.insert(facts.series, wanted);
-        }
-        let wanted = &tables[&facts.series];
+        let wanted = match tables.entry(facts.series) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let all = reader.series(facts.series)?.into_iter().enumerate();
+                let wanted = all.filter(|(_, series)| self.selector.wants_series(series));
+                free.insert(wanted.collect())
+            }
+        };
         if wanted.is_empty() {
             return Ok(());
         }
         let body = reader.body(facts.id)?;
         let block = Block::parse(&body)?;
         let mut group: Option<(usize, Vec<super::block::Column>)> = None;
-        for (number, series) in wanted {
+        for (number, series) in &*wanted {
             let of = number / GROUP_SERIES;
             if group.as_ref().is_none_or(|(known, _)| *known != of) {
                 group = Some((of, block.group(of)?));
             }
             let column = group.as_ref().and_then(|(_, columns)| columns.get(number % GROUP_SERIES));
             let values = column.into_iter().flatten().copied();
-            self.add(&facts.host, &facts.datacenter, series, block.times.iter().copied().zip(values));
+            self.add(
+                &facts.host,
+                &facts.datacenter,
+                series,
+                block.times.iter().copied().zip(values),
+            );
         }
         Ok(())
     }

@@ -138,7 +138,8 @@ impl Reader<'_> {
             return self.wrong("expected a label name");
         }
         self.blanks();
-        let ops = [("=~", true, true), ("!~", false, true), ("!=", false, false), ("=", true, false)];
+        let ops =
+            [("=~", true, true), ("!~", false, true), ("!=", false, false), ("=", true, false)];
         let Some((_, wanted, is_pattern)) = ops.into_iter().find(|(op, ..)| self.eat(op)) else {
             return self.wrong("expected `=`, `!=`, `=~` or `!~`");
         };
