@@ -288,6 +288,11 @@ fn listings_for_people() {
                 du: /srv/a\u{7} 9 GB
             exit 0"#]],
     );
+}
+
+#[test]
+fn checks_and_series_for_people() {
+    let server = Server::start(&[]);
     server.check(
         "checks",
         expect![[r#"
