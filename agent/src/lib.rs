@@ -1,1 +1,7 @@
 //! The Muster agent: one per host. Reads metrics, judges checks, tails logs, forwards all of it.
+//!
+//! Room: `agent`.  May use: `proto`, `policy`, `spool`, `link`.  Used by: its own `main`, tests.
+//!
+//! Inside, imports run `main → app → parts → facts/config → proto, spool`.
+
+pub mod config;

@@ -284,7 +284,8 @@ impl<'d> Section<'d> {
 
     /// The tables below this one by name, as in `[class.web]`, `[class.auth]`, merged over all files.
     pub fn named(&self) -> Vec<(String, Section<'d>)> {
-        let names: BTreeSet<&str> = self.layers.iter().flat_map(|layer| keys(layer.table)).collect();
+        let names: BTreeSet<&str> =
+            self.layers.iter().flat_map(|layer| keys(layer.table)).collect();
         let mut found = Vec::new();
         for name in names {
             let mut section = self.empty(self.join(name));
@@ -346,8 +347,8 @@ impl<'d> Section<'d> {
         match read(value.get_ref()) {
             Some(Ok(parsed)) => Some(parsed),
             Some(Err(why)) => {
-                let what = format!("`{}`: {why}", self.join(key));
-                push(self.complaints, (layer.file, value.span().start), what, String::new());
+                let what = format!("wrong value of `{}`", self.join(key));
+                push(self.complaints, (layer.file, value.span().start), what, why);
                 None
             }
             None => {
@@ -457,7 +458,8 @@ mod tests {
                 path
             })
             .collect();
-        let classes: Vec<_> = root.section("class").named().into_iter().map(|class| class.0).collect();
+        let classes: Vec<_> =
+            root.section("class").named().into_iter().map(|class| class.0).collect();
         root.finish();
         let tags: Vec<_> = tags.into_iter().map(|tag| tag.value).collect();
         let outcome = match document.verdict() {
@@ -481,13 +483,17 @@ mod tests {
     #[test]
     fn every_mistake_is_named_at_once_with_its_place() {
         check(
-            &["[host]\nnmae = 'a'\ninterval = 15\nweight = 11\ntags = ['a b', 7]\n", "[[file]]\n\n  [hots]\n"],
+            &[
+                "[host]\nnmae = 'a'\ninterval = 15\nweight = 11\ntags = ['a b', 7]\n",
+                "[[file]]\n\n  [hots]\n",
+            ],
             expect![[r#"
                 0.toml:2:1: unknown key `host.nmae`
                     hint: did you mean `name`?
                 0.toml:3:12: `host.interval` must be a span of time such as "15s" or "5m"
                     hint: it is integer here
-                0.toml:4:10: `host.weight`: 11 is outside 1 to 10
+                0.toml:4:10: wrong value of `host.weight`
+                    hint: 11 is outside 1 to 10
                 0.toml:5:9: a tag has no spaces
                     hint: use a dash
                 0.toml:5:16: `host.tags` must be a list of strings
@@ -502,10 +508,14 @@ mod tests {
 
     #[test]
     fn broken_syntax_does_not_hide_other_mistakes() {
-        check(&["[host]\nname = \nweight = 99\n"], expect![[r#"
+        check(
+            &["[host]\nname = \nweight = 99\n"],
+            expect![[r#"
             0.toml:2:8: string values must be quoted, expected literal string
                 hint: this is not TOML: see https://toml.io
-            0.toml:3:10: `host.weight`: 99 is outside 1 to 10
-            2 mistakes"#]]);
+            0.toml:3:10: wrong value of `host.weight`
+                hint: 99 is outside 1 to 10
+            2 mistakes"#]],
+        );
     }
 }

@@ -68,7 +68,16 @@ mod tests {
     fn spans() {
         assert_eq!(parse_span("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(parse_span("90d"), Ok(Duration::from_secs(90 * 86_400)));
-        for wrong in ["", "15", "s", "-1s", "1.5h", "15 parsecs", "99999999999999999999s", "999999999999999999w"] {
+        for wrong in [
+            "",
+            "15",
+            "s",
+            "-1s",
+            "1.5h",
+            "15 parsecs",
+            "99999999999999999999s",
+            "999999999999999999w",
+        ] {
             assert!(parse_span(wrong).is_err(), "{wrong}");
         }
     }
