@@ -9,7 +9,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_policy::document::{Complaints, Document, Section, SourceText};
+use muster_policy::document::{
+    Complaints, Document, Section, SourceText, Unreadable, parse_address, parse_bytes,
+    parse_host_name, parse_path, parse_span, parse_word, read_with_drop_ins,
+};
 
 mod checks;
 mod logs;
@@ -18,9 +21,6 @@ mod uplink;
 pub use checks::CheckConfig;
 pub use logs::{FileConfig, JournaldConfig, LogsConfig};
 pub use uplink::{AggregatorAddress, DatacenterConfig, UplinkConfig};
-
-/// One configuration file. Bytes. A larger one is not a configuration.
-pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]
@@ -82,13 +82,8 @@ pub struct SpoolConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file could not be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] Unreadable),
     /// What is written is wrong.
     #[error("{0}")]
     Wrong(Complaints),
@@ -114,7 +109,7 @@ impl Config {
         let root = document.root();
         let agent = root.section("agent");
         let path = |section: &Section<'_>, key: &'static str, default: &str| {
-            section.parse(key, absolute).unwrap_or_else(|| PathBuf::from(default))
+            section.parse(key, parse_path).unwrap_or_else(|| PathBuf::from(default))
         };
         let config = Config {
             state_dir: path(&agent, "state_dir", "/var/lib/muster/agent"),
@@ -142,9 +137,9 @@ impl Config {
 
 fn settle_host(section: Section<'_>) -> HostConfig {
     let host = HostConfig {
-        name: section.parse("name", host_name),
-        datacenter: section.parse("datacenter", word),
-        role: section.parse("role", word).unwrap_or_default(),
+        name: section.parse("name", parse_host_name),
+        datacenter: section.parse("datacenter", parse_word),
+        role: section.parse("role", parse_word).unwrap_or_default(),
         tags: tags(&section),
     };
     section.finish();
@@ -154,7 +149,7 @@ fn settle_host(section: Section<'_>) -> HostConfig {
 fn tags(section: &Section<'_>) -> Vec<String> {
     let mut tags = Vec::new();
     for tag in section.strings("tags").unwrap_or_default() {
-        match word(&tag.value) {
+        match parse_word(&tag.value) {
             Ok(word) => tags.push(word),
             Err(why) => tag.complain("wrong value of `host.tags`", why),
         }
@@ -164,7 +159,7 @@ fn tags(section: &Section<'_>) -> Vec<String> {
 
 fn settle_metrics(section: Section<'_>) -> MetricsConfig {
     let interval = section.parse("interval", |text| {
-        let span = muster_policy::document::parse_span(text)?;
+        let span = parse_span(text)?;
         if span < Duration::from_secs(1) {
             return Err("at least 1s".to_owned());
         }
@@ -172,10 +167,7 @@ fn settle_metrics(section: Section<'_>) -> MetricsConfig {
     });
     let metrics = MetricsConfig {
         interval: interval.unwrap_or(Duration::from_secs(15)),
-        listen: section.parse("listen", |text| {
-            text.parse()
-                .map_err(|_| format!("\"{text}\" is not an address such as \"127.0.0.1:9100\""))
-        }),
+        listen: section.parse("listen", parse_address),
     };
     section.finish();
     metrics
@@ -185,7 +177,7 @@ fn settle_spool(section: Section<'_>) -> SpoolConfig {
     const MIB: u64 = 1024 * 1024;
     let bytes = |key: &'static str, default: u64| {
         let amount = section.parse(key, |text| {
-            let bytes = muster_policy::document::parse_bytes(text)?;
+            let bytes = parse_bytes(text)?;
             if bytes < 32 * MIB { Err("at least 32MiB".to_owned()) } else { Ok(bytes) }
         });
         amount.unwrap_or(default)
@@ -197,62 +189,6 @@ fn settle_spool(section: Section<'_>) -> SpoolConfig {
     };
     section.finish();
     spool
-}
-
-fn absolute(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err(format!("\"{text}\" is not an absolute path")) }
-}
-
-/// A host name as in a certificate: letters, digits, dots and dashes (RFC 1123 §2.1).
-fn host_name(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    if text.is_empty() || text.len() > 253 || !text.chars().all(fits) {
-        return Err(format!("\"{text}\" is not a host name"));
-    }
-    Ok(text.to_ascii_lowercase())
-}
-
-/// One word without spaces or control characters, at most 255 bytes.
-fn word(text: &str) -> Result<String, String> {
-    let bad = |c: char| c.is_whitespace() || c.is_control();
-    if text.is_empty() || text.len() > 255 || text.chars().any(bad) {
-        return Err(format!("\"{text}\" must be one word"));
-    }
-    Ok(text.to_owned())
-}
-
-fn read_with_drop_ins(main: &Path) -> Result<Vec<SourceText>, ConfigError> {
-    let mut sources = vec![read_source(main)?];
-    let drop_ins = main.with_extension("d");
-    let listed = match std::fs::read_dir(&drop_ins) {
-        Ok(listed) => listed,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(sources),
-        Err(source) => return Err(ConfigError::Read { path: drop_ins, source }),
-    };
-    let mut paths: Vec<PathBuf> = listed
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .collect();
-    paths.sort();
-    for path in &paths {
-        sources.push(read_source(path)?);
-    }
-    Ok(sources)
-}
-
-fn read_source(path: &Path) -> Result<SourceText, ConfigError> {
-    use std::io::Read as _;
-    let read = |path: &Path| {
-        let mut text = String::new();
-        std::fs::File::open(path)?.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(std::io::Error::other("larger than 1 MiB"));
-        }
-        Ok(text)
-    };
-    let text = read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    Ok(SourceText { name: path.display().to_string(), text })
 }
 
 #[cfg(test)]

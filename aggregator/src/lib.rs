@@ -1,1 +1,7 @@
 //! The Muster aggregator: takes frames in, keeps them, answers questions about the fleet.
+//!
+//! Room: `aggregator`.  May use: `proto`, `policy`, `spool`, `link`.  Used by: its own `main`, tests.
+//!
+//! Inside, imports run `main → app → parts → config → proto, spool`.
+
+pub mod config;

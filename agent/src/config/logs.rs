@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use muster_policy::document::Section;
+use muster_policy::document::{Section, parse_class, parse_path};
 
 /// Class of lines for which none was given.
 const CLASS_DEFAULT: &str = "system";
@@ -54,7 +54,7 @@ fn settle_file(section: Section<'_>) -> Option<FileConfig> {
     let file = FileConfig {
         paths: globs(&section, "paths"),
         exclude: globs(&section, "exclude"),
-        class: section.parse("class", class).unwrap_or_else(|| CLASS_DEFAULT.to_owned()),
+        class: section.parse("class", parse_class).unwrap_or_else(|| CLASS_DEFAULT.to_owned()),
     };
     section.finish();
     (!file.paths.is_empty()).then_some(file)
@@ -63,8 +63,8 @@ fn settle_file(section: Section<'_>) -> Option<FileConfig> {
 fn settle_journald(section: Section<'_>) -> JournaldConfig {
     let journald = JournaldConfig {
         enabled: section.boolean("enabled").unwrap_or(true),
-        directory: section.parse("directory", super::absolute),
-        class: section.parse("class", class).unwrap_or_else(|| CLASS_DEFAULT.to_owned()),
+        directory: section.parse("directory", parse_path),
+        class: section.parse("class", parse_class).unwrap_or_else(|| CLASS_DEFAULT.to_owned()),
     };
     section.finish();
     journald
@@ -84,13 +84,4 @@ fn globs(section: &Section<'_>, key: &'static str) -> Vec<String> {
         }
     }
     globs
-}
-
-/// A class is a folder on the aggregator, so its letters are few.
-fn class(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
-        return Err(format!("\"{text}\" must be 1 to 64 of a-z, 0-9, - and _"));
-    }
-    Ok(text.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_policy::document::{Given, Section};
+use muster_policy::document::{Given, Section, parse_host_name, parse_word};
 
 /// `[uplink]`
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl AggregatorAddress {
         if host.is_empty() {
             return Err(wrong());
         }
-        let name = super::host_name(name)?;
+        let name = parse_host_name(name)?;
         Ok(AggregatorAddress { name, host: host.to_owned(), port })
     }
 }
@@ -81,10 +81,8 @@ pub(super) fn settle(section: Section<'_>) -> UplinkConfig {
 }
 
 fn settle_datacenter(section: Section<'_>) -> Option<DatacenterConfig> {
-    let name = section.parse("name", super::word);
-    if name.is_none() {
-        section.missing("name", "say which datacenter these aggregators stand in");
-    }
+    let hint = "say which datacenter these aggregators stand in";
+    let name = section.required("name", parse_word, hint);
     let given = section.strings("aggregators");
     if given.as_ref().is_none_or(Vec::is_empty) {
         section.missing("aggregators", "list them as [\"name:7460\", …]");

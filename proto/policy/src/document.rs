@@ -16,10 +16,14 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+mod files;
 mod nearest;
 mod units;
+mod words;
 
+pub use files::{Unreadable, read_with_drop_ins};
 pub use units::{parse_bytes, parse_span};
+pub use words::{parse_address, parse_class, parse_host_name, parse_path, parse_word};
 
 /// One file's text under the name that complaints shall use.
 #[derive(Debug, Clone)]
@@ -185,6 +189,19 @@ impl<'d> Section<'d> {
         self.parsed(key, "a string", |value| value.as_str().map(&parse))
     }
 
+    /// As [`Section::parse`], and complains with `hint` when the key is not there.
+    pub fn required<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+        hint: &str,
+    ) -> Option<T> {
+        if self.find(key).is_none() {
+            self.missing(key, hint);
+        }
+        self.parse(key, parse)
+    }
+
     /// `true` or `false`.
     pub fn boolean(&self, key: &'static str) -> Option<bool> {
         self.parsed(key, "true or false", |value| value.as_bool().map(Ok))
@@ -301,6 +318,13 @@ impl<'d> Section<'d> {
             }
         }
         found
+    }
+
+    /// Complains of the table itself.
+    pub fn complain(&self, what: impl Into<String>, hint: impl Into<String>) {
+        if let Some(head) = self.head {
+            push(self.complaints, head, what.into(), hint.into());
+        }
     }
 
     /// Complains that `key` is not there.

@@ -3,10 +3,11 @@
 //! Room: `policy`.  May use: `proto`.  Used by: agent, helper, aggregator, musterctl.
 //!
 //! Invariants
-//! - No I/O, no clock: text and `now` come in, values and complaints go out.
+//! - No clock, and no I/O but reading the files of a document: text and `now` come in, values and
+//!   complaints go out.
 //! - A wrong document is refused with every mistake at once, each with file, line, column and a hint.
 //!
-//! Absent on purpose: reading files, verifying who may write them.
+//! Absent on purpose: verifying who may write the files.
 
 #![forbid(unsafe_code)]
 
