@@ -14,6 +14,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod errors;
 pub mod frame;
 pub mod ids;
 pub mod lane;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use muster_proto::errors::chain;
 use muster_proto::ids::Seq;
 use muster_proto::lane::Lane;
 use muster_spool::{AppendError, Spool};
@@ -152,7 +153,7 @@ impl Keeper {
                 true
             }
             Err(error) => {
-                let why = muster_proto_chain(&error);
+                let why = chain(&error);
                 tracing::error!(lane = %self.lane, why, "The spool cannot be written; trying again.");
                 self.board.refused(why);
                 false
@@ -177,16 +178,4 @@ impl Keeper {
     fn lost(&self, records: u64, why: &'static str) {
         self.board.lost(Dropped { from: Seq::NONE, to: Seq::NONE, records, why });
     }
-}
-
-/// The error and its causes in one line.
-fn muster_proto_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
