@@ -13,8 +13,8 @@
 //!
 //! Invariants
 //! - `Stored` is said only after the sync that covers the frame and its mark.
-//! - A mark `(stream → highest seq)` is a note in the same commit as the frame, so that a repeat is
-//!   recognised after a crash, however late it comes and over whichever connection.
+//! - A mark (how far a stream has come, [`muster_proto::talk::marks`]) is a note in the same commit as
+//!   the frame, so that a repeat is recognised after a crash, over whichever connection it comes.
 //! - When the disk refuses, the thread keeps what it has and tries again; the channel fills, intake
 //!   stops reading, agents keep their frames or go elsewhere. Nothing exits, nothing is lost.
 
@@ -32,7 +32,6 @@ use tokio::sync::mpsc;
 mod board;
 mod entry;
 mod keeper;
-mod marks;
 
 
 pub use entry::{Entry, NotAnEntry};
@@ -62,10 +61,8 @@ pub struct Stored {
     pub lane: Lane,
     /// Which stream.
     pub stream: StreamId,
-    /// Which seq. Dicts are not confirmed.
+    /// Last seq of it that is durable. Dicts are not confirmed.
     pub seq: Seq,
-    /// Bytes of the frame, for the credit.
-    pub bytes: u64,
 }
 
 /// An opened inbox lane that nobody drives yet.

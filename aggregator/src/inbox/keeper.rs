@@ -7,33 +7,40 @@ use std::time::Duration;
 use muster_proto::errors::chain;
 use muster_proto::frame::Kind;
 use muster_proto::ids::{Seq, StreamId};
+use muster_proto::talk::marks::{Marks, Offer};
 use muster_spool::{AppendError, Spool};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, UnboundedSender};
 
-use super::marks::Marks;
 use super::{Arrival, Entry, InboxBoard, Stored};
 
 /// A group is synced when it holds this much, even if more is waiting. Bytes.
 const COMMIT_BYTES: u64 = 4 * 1024 * 1024;
 /// Pause before a disk that refused is asked again; resumption within a second is promised.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
+/// Notes of marks: this, then the stream. Value: seq u64 le, host.
+const MARK_KEY: &[u8] = b"mark/";
 
 pub(super) struct Keeper {
     spool: Spool,
     board: Arc<InboxBoard>,
     marks: Marks,
-    /// Streams of the open group and how far they come.
-    raised: Vec<(StreamId, Seq)>,
-    /// Confirmations that wait for the sync.
-    waiting: Vec<(tokio::sync::mpsc::UnboundedSender<Stored>, Stored)>,
+    /// Frames of the open group, fresh or repeated, whose connections wait for the sync.
+    waiting: Vec<(UnboundedSender<Stored>, StreamId)>,
     group_bytes: u64,
 }
 
 impl Keeper {
     pub(super) fn new(spool: Spool, board: Arc<InboxBoard>) -> Keeper {
-        let marks = Marks::restore(&spool);
-        board.committed(&spool, marks.iter());
-        Keeper { spool, board, marks, raised: Vec::new(), waiting: Vec::new(), group_bytes: 0 }
+        let mut marks = Marks::default();
+        for (key, value) in spool.notes() {
+            if let Some((stream, seq, host)) = parse_mark(key, value) {
+                marks.restore(stream, host, seq);
+            }
+        }
+        for (stream, mark) in marks.iter() {
+            board.put_mark(stream, mark);
+        }
+        Keeper { spool, board, marks, waiting: Vec::new(), group_bytes: 0 }
     }
 
     /// Runs until every sender is gone. While a sync runs the next group gathers in the queue.
@@ -54,51 +61,61 @@ impl Keeper {
 
     fn take(&mut self, arrival: &Arrival) {
         let header = &arrival.header;
-        let is_dict = header.kind == Kind::Dict;
-        if !is_dict && self.marks.has(header.stream, header.seq) {
-            self.board.repeats.fetch_add(1, Ordering::Relaxed);
-        } else {
-            let head = Entry::head(&arrival.host, &arrival.datacenter);
-            while let Err(error) = self.append(arrival, &head, is_dict) {
-                if matches!(error, AppendError::TooLong { .. }) {
+        if header.kind == Kind::Dict {
+            return self.append(arrival);
+        }
+        match self.marks.offer(&arrival.host, header.stream, header.seq) {
+            Offer::Fresh => {
+                self.append(arrival);
+                self.note_mark(header.stream, header.seq, &arrival.host);
+            }
+            Offer::Repeat => {
+                self.board.repeats.fetch_add(1, Ordering::Relaxed);
+            }
+            // Dropping the sender closes the connection; the agent hears why at its next hello.
+            Offer::OtherHost | Offer::Full => return,
+        }
+        self.waiting.push((arrival.stored.clone(), header.stream));
+    }
+
+    fn append(&mut self, arrival: &Arrival) {
+        let head = Entry::head(&arrival.host, &arrival.datacenter);
+        loop {
+            match self.spool.append(&[&head, &arrival.frame]) {
+                Ok(_) => break,
+                Err(AppendError::Full { .. }) => self.make_room(),
+                Err(error) => {
                     // Frames are bounded far below an entry's limit.
-                    tracing::error!(%error, "A frame does not fit the inbox; our bug.");
+                    tracing::error!(error = chain(&error), "A frame does not fit the inbox: our bug.");
                     return;
                 }
-                self.make_room();
             }
-            self.group_bytes += arrival.frame.len() as u64;
-            self.board.frames.fetch_add(1, Ordering::Relaxed);
-            self.board.frame_bytes.fetch_add(arrival.frame.len() as u64, Ordering::Relaxed);
         }
-        if !is_dict {
-            let stored = Stored {
-                lane: header.lane,
-                stream: header.stream,
-                seq: header.seq,
-                bytes: arrival.frame.len() as u64,
-            };
-            self.waiting.push((arrival.stored.clone(), stored));
+        let bytes = arrival.frame.len() as u64;
+        self.group_bytes += bytes;
+        self.board.frames.fetch_add(1, Ordering::Relaxed);
+        self.board.frame_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// In the same group as the frame, which is staged already.
+    fn note_mark(&mut self, stream: StreamId, seq: Seq, host: &str) {
+        let key = [MARK_KEY, &stream.0].concat();
+        let value = [&seq.0.to_le_bytes(), host.as_bytes()].concat();
+        if let Err(error) = self.spool.note(&key, Some(&value)) {
+            tracing::error!(error = chain(&error), "A mark cannot be kept: a repeat may be stored twice.");
         }
     }
 
-    fn append(&mut self, arrival: &Arrival, head: &[u8], is_dict: bool) -> Result<(), AppendError> {
-        if !is_dict {
-            let Arrival { header, .. } = arrival;
-            self.marks.raise(&mut self.spool, header.stream, header.seq)?;
-            self.raised.push((header.stream, header.seq));
-        }
-        self.spool.append(&[head, &arrival.frame])?;
-        Ok(())
-    }
-
-    /// The inbox is full or the disk refuses: commit what there is, free what is read, wait.
+    /// The inbox is full: sync what there is, free what is read, wait. The marks stay as they are,
+    /// because one of them already covers the frame that found no room.
     fn make_room(&mut self) {
-        if self.group_bytes > 0 {
-            self.commit();
+        if let Err(error) = self.spool.commit() {
+            self.board.refused(chain(&error));
+        } else {
+            self.board.refused("the inbox is full: a store is behind".into());
         }
         self.free();
-        self.board.refused("the inbox is full: a store is behind or the disk is full".into());
+        self.board.show_durable(&self.spool);
         std::thread::park_timeout(RETRY_PAUSE);
     }
 
@@ -111,10 +128,16 @@ impl Keeper {
             self.free();
         }
         self.group_bytes = 0;
-        self.board.committed(&self.spool, self.raised.drain(..));
-        for (sender, stored) in self.waiting.drain(..) {
+        let moved: Vec<StreamId> = self.marks.pending().map(|(stream, _)| stream).collect();
+        self.marks.on_synced();
+        for (stream, mark) in self.marks.iter().filter(|(stream, _)| moved.contains(stream)) {
+            self.board.put_mark(stream, mark);
+        }
+        self.board.committed(&self.spool);
+        for (sender, stream) in self.waiting.drain(..) {
+            let seq = self.marks.durable(stream);
             // The connection may be gone; its agent will ask again and hear of the mark.
-            let _ = sender.send(stored);
+            let _ = sender.send(Stored { lane: self.board.lane, stream, seq });
         }
     }
 
@@ -124,9 +147,15 @@ impl Keeper {
                 continue;
             }
             if let Err(error) = self.spool.advance(cursor, upto) {
-                tracing::warn!(cursor, %error, "An inbox segment could not be freed.");
+                tracing::warn!(cursor, error = chain(&error), "An inbox segment could not be freed.");
             }
         }
         self.board.freed(&self.spool);
     }
+}
+
+fn parse_mark<'a>(key: &[u8], value: &'a [u8]) -> Option<(StreamId, Seq, &'a str)> {
+    let stream = key.strip_prefix(MARK_KEY)?.try_into().ok()?;
+    let (seq, host) = value.split_first_chunk::<8>()?;
+    Some((StreamId(stream), Seq(u64::from_le_bytes(*seq)), std::str::from_utf8(host).ok()?))
 }
