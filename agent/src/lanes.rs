@@ -157,8 +157,7 @@ pub fn spool_dir(state_dir: &Path, lane: Lane) -> PathBuf {
 fn settings(lane: Lane, budget_bytes: u64) -> Settings {
     const MIB: u64 = 1024 * 1024;
     let segment_bytes = match lane {
-        Lane::State => 2 * MIB,
-        Lane::Metrics => 4 * MIB,
+        Lane::State | Lane::Metrics => 8 * MIB,
         Lane::Logs | Lane::Bulk => 16 * MIB,
     };
     Settings { segment_bytes, budget_bytes, reserve_bytes: MIB, recycle_max: 4 }

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use muster_proto::errors::chain;
 use muster_proto::frame::{Kind, Sealed};
 use muster_proto::ids::Seq;
-use muster_spool::{AppendError, Spool};
+use muster_spool::Spool;
 
 use super::LaneBoard;
 
@@ -38,19 +39,22 @@ impl Dicts {
         board: &LaneBoard,
         seq: Seq,
         dict: &Sealed,
-    ) -> Result<(), AppendError> {
+    ) {
         let header = dict.header(board.lane, board.stream, seq);
         let mut frame = header.encode().to_vec();
         frame.extend_from_slice(&dict.body);
-        spool.note(&key(seq.0), Some(&frame))?;
+        if let Err(error) = spool.note(&key(seq.0), Some(&frame)) {
+            let error = chain(&error);
+            tracing::error!(error, "A dict cannot be kept: after a restart its frames are unreadable.");
+        }
         board.put_dict(seq.0, frame.into());
         self.current = seq.0;
-        Ok(())
     }
 
-    /// Number of the dict that a frame of this kind needs.
-    pub(super) fn needed_by(&self, kind: Kind) -> u64 {
+    /// Number of the dict that frame `seq` needs; it `brings` one or uses the current one.
+    pub(super) fn needed_by(&self, kind: Kind, seq: Seq, brings: bool) -> u64 {
         match kind {
+            Kind::Metric if brings => seq.0,
             Kind::Metric => self.current,
             Kind::Log | Kind::State | Kind::Dict | Kind::Bulk => 0,
         }

@@ -98,19 +98,21 @@ impl Keeper {
         }
     }
 
+    /// Stages the frame, then everything that belongs to it: one group, one sync.
     fn append(&mut self, deposit: &Deposit) -> Result<u64, AppendError> {
         let seq = Seq(self.spool.next_seq());
-        let stream = self.board.stream;
-        let mut header = deposit.sealed.header(self.lane, stream, seq);
-        if let Some(dict) = &deposit.dict {
-            self.dicts.open(&mut self.spool, &self.board, seq, dict)?;
-        }
-        header.dict = self.dicts.needed_by(header.kind);
-        for (key, value) in &deposit.notes {
-            self.spool.note(key, value.as_deref())?;
-        }
-        // Last: when this fails the notes are written again with the next try.
+        let mut header = deposit.sealed.header(self.lane, self.board.stream, seq);
+        header.dict = self.dicts.needed_by(header.kind, seq, deposit.dict.is_some());
         self.spool.append(&[&header.encode(), &deposit.sealed.body])?;
+        if let Some(dict) = &deposit.dict {
+            self.dicts.open(&mut self.spool, &self.board, seq, dict);
+        }
+        for (key, value) in &deposit.notes {
+            if let Err(error) = self.spool.note(key, value.as_deref()) {
+                // The source reads these lines again after a restart: twice is better than never.
+                tracing::warn!(error = chain(&error), "A checkpoint cannot be kept.");
+            }
+        }
         Ok(header.frame_len() as u64)
     }
 

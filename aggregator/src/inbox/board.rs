@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
+use muster_proto::talk::marks::{Known, Mark};
 use muster_spool::{Reader, Spool};
 
 /// Where one inbox lane stands.
@@ -37,7 +38,7 @@ struct State {
     durable: u64,
     closed: bool,
     refused: Option<String>,
-    marks: HashMap<StreamId, Seq>,
+    marks: HashMap<StreamId, (Arc<str>, Seq)>,
 }
 
 impl InboxBoard {
@@ -83,9 +84,13 @@ impl InboxBoard {
         self.state().refused.clone()
     }
 
-    /// Highest durable seq of a stream, or `None` when this inbox has never seen it.
-    pub fn mark(&self, stream: StreamId) -> Option<Seq> {
-        self.state().marks.get(&stream).copied()
+    /// What a hello of `host` is to be told about a stream.
+    pub fn known(&self, host: &str, stream: StreamId) -> Known {
+        match self.state().marks.get(&stream) {
+            None => Known::New,
+            Some((owner, _)) if **owner != *host => Known::OtherHost,
+            Some((_, durable)) => Known::Durable(*durable),
+        }
     }
 
     /// Last durable entry of the inbox's own stream.
@@ -127,14 +132,19 @@ impl InboxBoard {
         let _ = self.thread.set(thread);
     }
 
-    pub(super) fn committed(&self, spool: &Spool, marks: impl Iterator<Item = (StreamId, Seq)>) {
-        self.bytes.store(spool.usage().bytes, Ordering::Relaxed);
-        let mut state = self.state();
-        state.durable = spool.durable_seq();
-        state.refused = None;
-        state.marks.extend(marks);
-        drop(state);
+    pub(super) fn put_mark(&self, stream: StreamId, mark: &Mark) {
+        self.state().marks.insert(stream, (mark.host.clone(), mark.durable));
+    }
+
+    pub(super) fn committed(&self, spool: &Spool) {
+        self.state().refused = None;
         self.commits.fetch_add(1, Ordering::Relaxed);
+        self.show_durable(spool);
+    }
+
+    pub(super) fn show_durable(&self, spool: &Spool) {
+        self.bytes.store(spool.usage().bytes, Ordering::Relaxed);
+        self.state().durable = spool.durable_seq();
         self.moved.notify_all();
     }
 
