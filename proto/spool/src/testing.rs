@@ -1,0 +1,1 @@
+//! lying disk
