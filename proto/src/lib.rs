@@ -12,8 +12,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cbor;
 pub mod clock;
 pub mod control;
+pub mod failover;
 pub mod frame;
 pub mod ids;
 pub mod lane;
@@ -21,4 +23,5 @@ pub mod limits;
 pub mod log;
 pub mod metric;
 pub mod state;
+pub mod talk;
 pub mod verdict;
