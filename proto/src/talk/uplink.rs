@@ -1,0 +1,514 @@
+//! The agent's half of the delivery conversation, for one connection life after another.
+//!
+//! It knows of frames only their seq and length. A pump owns it together with the spool readers and
+//! obeys its orders; which connection is the live one is decided by [`crate::failover`].
+//!
+//! # The loop around it
+//! ```text
+//! on start:       Uplink::new(speaker, timing, lanes from the spools: stream, cursor "uplink", durable_seq)
+//! per connection: control.send(Hello(uplink.hello(probe)))     any number may be greeting at once
+//! on Adopt:       uplink.on_welcome(now, &welcome)             this connection is the live one now
+//!
+//! loop { select!
+//!     spool committed            => uplink.on_durable(lane, spool.durable_seq())
+//!     spool dropped its oldest   => uplink.on_dropped(lane, to)
+//!     control message, live one  => Ack    → uplink.on_ack(now, lane, stream, seq)
+//!                                   Credit → uplink.on_credit(bytes)
+//!     failover: Quiesce / Resume => uplink.on_drain() / uplink.on_resume()
+//!     the live connection ended  => uplink.on_disconnected(now)
+//!     timer at uplink.wake_at()  => {}
+//!     then   if connection.datagrams_received() grew { uplink.on_rx(now) }   always before next()
+//!            while let Some(order) = uplink.next(now) { obey }
+//!            if uplink.is_quiet() { failover.on_quiet(now) }
+//! }
+//!
+//! Send { life, lane, from, bytes_max }:
+//!     let entries = reader.read(from, bytes_max)               in a blocking thread
+//!     for each: Missing{from, to} → uplink.on_missing(lane, from, to)
+//!               it is longer than what is left of bytes_max → stop, keep its length as `next_bytes`
+//!               header.dict != 0 and uplink.is_dict_due(lane, dict) → write the dict frame first
+//!               lane_tx.write(entry).await; uplink.on_sent(now, Sent { life, lane, seq, bytes })
+//!     at last   uplink.on_send_done(now, life, lane, next_bytes or 0)
+//! Release { lane, upto }:  spool.advance("uplink", upto); durable with the next commit
+//! Suspect(why):            failover.on_suspect(now, why)
+//! Recovered:               failover.on_recovered(now)
+//! Forked { lane, .. }:     move what the spool still has into a new spool directory (a new stream)
+//! ```
+//! While a turn writes, the loop goes on: acks must be heard while a lane stream is blocked. Messages
+//! of connections that are not the live one are not handed in, but for a `Credit` on a connection
+//! that waits to be adopted: put it into its Welcome.
+//!
+//! Invariants
+//! - Only frames that are durable here are sent; only what an aggregator has synced is released.
+//! - Under way and unacked: at most `min(IN_FLIGHT_BYTES_MAX, credit)` bytes, or one single frame.
+//!   Dict frames are not counted: at most one of a kind per connection.
+//! - Within one connection each lane goes up without holes, but for what the spool lost or dropped.
+//! - A late report of an earlier connection's turn changes nothing: `life` tells them apart.
+//! - An ack of a foreign stream, or beyond what was sent, changes nothing and is counted.
+
+mod lane;
+
+use std::time::Duration;
+
+use crate::clock::Mono;
+use crate::control::{Hello, LaneOffer, TALK_VERSION, Welcome};
+use crate::ids::{Seq, StreamId};
+use crate::lane::Lane;
+use crate::limits::{FRAME_BYTES_MAX, IN_FLIGHT_BYTES_MAX};
+
+use lane::{LaneOut, Turn};
+
+/// The spool gave nothing although it said there is something: ask again after this.
+const SPOOL_RETRY: Duration = Duration::from_millis(100);
+/// One part in so many of the window is kept free for the state lane.
+const STATE_SHARE: u64 = 8;
+
+/// Who the agent is, as its Hellos say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speaker {
+    /// Host name, as in the certificate.
+    pub host: String,
+    /// Datacenter the host stands in.
+    pub datacenter: String,
+    /// Version of the agent program.
+    pub agent_version: String,
+}
+
+/// The two clocks that run while data is unacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// No QUIC packet for this long: the path or the peer is dead. Default 500 ms. A living peer
+    /// answers within 25 ms even when its disk hangs; on a line with a round trip over 100 ms
+    /// raise it to four round trips.
+    pub liveness: Duration,
+    /// No ack for this long: the peer is sick. Default 10 s.
+    pub progress: Duration,
+    /// How often the pump looks at the packet counter while data is unacked. Default 100 ms.
+    pub poll: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            liveness: Duration::from_millis(500),
+            progress: Duration::from_secs(10),
+            poll: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What a lane's spool says at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneStart {
+    /// Which lane.
+    pub lane: Lane,
+    /// Its spool's stream.
+    pub stream: StreamId,
+    /// The spool's uplink cursor: everything up to here was acked or dropped.
+    pub acked: Seq,
+    /// Last durable seq.
+    pub durable: Seq,
+}
+
+/// What the pump is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Read entries of `lane` from `from` on and write them, at most `bytes_max` altogether, then
+    /// say `on_send_done`. One turn a lane at a time.
+    Send {
+        /// Which connection life; goes back into [`Sent`].
+        life: u64,
+        /// Which lane.
+        lane: Lane,
+        /// First seq.
+        from: Seq,
+        /// Bytes of whole frames; a frame that is longer than the rest of it stays.
+        bytes_max: u64,
+    },
+    /// Everything up to `upto` is safe elsewhere: the spool may forget it.
+    Release {
+        /// Which lane.
+        lane: Lane,
+        /// Last seq.
+        upto: Seq,
+    },
+    /// The live connection may be dead or sick. Said once, until `Recovered`.
+    Suspect(Why),
+    /// The suspicion was wrong, or its cause is gone.
+    Recovered,
+    /// The aggregator has more of this stream than the spool ever had: the spool directory went back
+    /// in time (restored from a backup), so its seqs mean two things. Nothing of this lane is sent;
+    /// the pump moves it to a new stream.
+    Forked {
+        /// Which lane.
+        lane: Lane,
+        /// Last seq that the spool has.
+        durable: Seq,
+    },
+}
+
+/// Why a connection is suspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// No packet for [`Timing::liveness`].
+    Silent,
+    /// Packets, but no ack for [`Timing::progress`].
+    Stuck,
+}
+
+/// A frame was written to the live connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// As in the order.
+    pub life: u64,
+    /// As in the order.
+    pub lane: Lane,
+    /// Seq of the frame.
+    pub seq: Seq,
+    /// Its whole length, bytes.
+    pub bytes: u64,
+}
+
+/// What should not happen, counted; for the agent's own metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Acks for a stream that is not ours.
+    pub acks_foreign: u64,
+    /// Acks beyond what was sent.
+    pub acks_ahead: u64,
+    /// Acks while no connection is live.
+    pub acks_stray: u64,
+    /// Reports of frames sent in an earlier life, or out of order.
+    pub sent_stray: u64,
+    /// Welcomes that know more of a stream than we.
+    pub forked: u64,
+    /// Suspicions that proved wrong.
+    pub recovered: u64,
+}
+
+/// One life of a connection.
+#[derive(Debug)]
+struct Life {
+    credit: u64,
+    quiesced: bool,
+    /// Since when something is unacked without a break.
+    unacked_since: Option<Mono>,
+    rx_at: Mono,
+    ack_at: Mono,
+    looked_at: Mono,
+    suspected: Option<Why>,
+}
+
+/// The uplink. See the module head for how to drive it.
+#[derive(Debug)]
+pub struct Uplink {
+    speaker: Speaker,
+    timing: Timing,
+    lanes: Vec<LaneOut>,
+    life: Option<Life>,
+    lives: u64,
+    forks: Vec<Lane>,
+    recovered: bool,
+    counters: Counters,
+}
+
+impl Uplink {
+    /// An uplink without a connection. Of several entries for one lane the first counts.
+    pub fn new(speaker: Speaker, timing: Timing, lanes: &[LaneStart]) -> Uplink {
+        let lanes = Lane::ALL.iter().filter_map(|lane| lanes.iter().find(|l| l.lane == *lane));
+        Uplink {
+            speaker,
+            timing,
+            lanes: lanes.map(|l| LaneOut::new(l.lane, l.stream, l.acked, l.durable)).collect(),
+            life: None,
+            lives: 0,
+            forks: Vec::new(),
+            recovered: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// This connection is the live one now; an earlier one is over, whatever was under way on it.
+    ///
+    /// A stream that the aggregator knows goes on after what it has; one that it does not know
+    /// starts at the first unacked frame.
+    pub fn on_welcome(&mut self, now: Mono, welcome: &Welcome) {
+        self.on_disconnected(now);
+        self.lives += 1;
+        self.life = Some(Life {
+            credit: welcome.credit_bytes,
+            quiesced: false,
+            unacked_since: None,
+            rx_at: now,
+            ack_at: now,
+            looked_at: now,
+            suspected: None,
+        });
+        for known in &welcome.known {
+            match self.lane_mut(known.lane) {
+                Some(line) if line.stream == known.stream => {
+                    if !line.on_known(known.durable) {
+                        self.counters.forked += 1;
+                        self.forks.push(known.lane);
+                    }
+                }
+                _ => self.counters.acks_foreign += 1,
+            }
+        }
+    }
+
+    /// The live connection is over. Everything unacked will be sent again on the next one.
+    pub fn on_disconnected(&mut self, _now: Mono) {
+        self.life = None;
+        self.forks.clear();
+        self.recovered = false;
+        self.lanes.iter_mut().for_each(LaneOut::restart);
+    }
+
+    /// The spool synced everything of `lane` up to `seq`.
+    pub fn on_durable(&mut self, lane: Lane, seq: Seq) {
+        if let Some(line) = self.lane_mut(lane) {
+            line.durable = line.durable.max(seq);
+        }
+    }
+
+    /// The spool dropped the oldest of `lane`, up to `upto`, to make room.
+    ///
+    /// A gap record of them belongs into the state lane; the caller writes it.
+    pub fn on_dropped(&mut self, lane: Lane, upto: Seq) {
+        if let Some(line) = self.lane_mut(lane) {
+            line.on_dropped(upto);
+        }
+    }
+
+    /// The spool's reader found `from..=to` of `lane` damaged.
+    pub fn on_missing(&mut self, lane: Lane, from: Seq, to: Seq) {
+        if let Some(line) = self.lane_mut(lane) {
+            line.on_missing(from, to);
+        }
+    }
+
+    /// An Ack came on the live connection.
+    pub fn on_ack(&mut self, now: Mono, lane: Lane, stream: StreamId, seq: Seq) {
+        if self.life.is_none() {
+            self.counters.acks_stray += 1;
+            return;
+        }
+        let Some(line) = self.lanes.iter_mut().find(|l| l.lane == lane && l.stream == stream)
+        else {
+            self.counters.acks_foreign += 1;
+            return;
+        };
+        let before = (line.acked, line.flying_bytes);
+        if !line.on_ack(seq) {
+            self.counters.acks_ahead += 1;
+            return;
+        }
+        let moved = before != (line.acked, line.flying_bytes);
+        if let Some(life) = &mut self.life
+            && moved
+        {
+            life.ack_at = now;
+            if life.suspected == Some(Why::Stuck) {
+                life.suspected = None;
+                self.recovered = true;
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The aggregator changed the window. 0 pauses.
+    pub fn on_credit(&mut self, bytes: u64) {
+        if let Some(life) = &mut self.life {
+            life.credit = bytes;
+        }
+    }
+
+    /// Begin no more turns on this connection: it will be left as soon as everything is acked.
+    pub fn on_drain(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.quiesced = true;
+        }
+    }
+
+    /// Leaving was called off.
+    pub fn on_resume(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.quiesced = false;
+        }
+    }
+
+    /// A frame was handed to the live connection.
+    pub fn on_sent(&mut self, now: Mono, sent: Sent) {
+        let current = self.life.is_some() && sent.life == self.lives;
+        let taken = current
+            && self.lane_mut(sent.lane).is_some_and(|line| line.on_sent(sent.seq, sent.bytes));
+        if !taken {
+            self.counters.sent_stray += 1;
+        }
+        self.settle(now);
+    }
+
+    /// The turn is over. `next_bytes`: length of the next frame when it did not fit, else 0.
+    pub fn on_send_done(&mut self, now: Mono, life: u64, lane: Lane, next_bytes: u64) {
+        if self.life.is_none() || life != self.lives {
+            return;
+        }
+        if let Some(line) = self.lane_mut(lane)
+            && let Some(turn) = line.turn.take()
+        {
+            line.want(next_bytes);
+            let nothing = !turn.sent_any && next_bytes == 0;
+            line.retry_at = nothing.then(|| now.after(SPOOL_RETRY));
+        }
+    }
+
+    /// A QUIC packet came on the live connection since the last look.
+    pub fn on_rx(&mut self, now: Mono) {
+        if let Some(life) = &mut self.life {
+            life.rx_at = now;
+            if life.suspected == Some(Why::Silent) {
+                life.suspected = None;
+                self.recovered = true;
+            }
+        }
+    }
+
+    /// The next thing to do; call until `None`, then sleep until [`Uplink::wake_at`].
+    pub fn next(&mut self, now: Mono) -> Option<Order> {
+        for line in &mut self.lanes {
+            if let Some(upto) = line.release() {
+                return Some(Order::Release { lane: line.lane, upto });
+            }
+        }
+        if let Some(lane) = self.forks.pop() {
+            let durable = self.lane_mut(lane)?.durable;
+            return Some(Order::Forked { lane, durable });
+        }
+        self.settle(now);
+        if std::mem::take(&mut self.recovered) {
+            self.counters.recovered += 1;
+            return Some(Order::Recovered);
+        }
+        if let Some(why) = self.suspicion(now) {
+            return Some(Order::Suspect(why));
+        }
+        self.turn(now)
+    }
+
+    /// When `next` must be called at the latest, if nothing happens before.
+    pub fn wake_at(&self) -> Option<Mono> {
+        let life = self.life.as_ref()?;
+        let poll = life.unacked_since.map(|_| life.looked_at.after(self.timing.poll));
+        let retries = self.lanes.iter().filter_map(|line| line.retry_at);
+        let retry = if life.quiesced || life.credit == 0 { None } else { retries.min() };
+        poll.into_iter().chain(retry).min()
+    }
+
+    /// The first message for any connection.
+    pub fn hello(&self, probe: bool) -> Hello {
+        let offer = |line: &LaneOut| LaneOffer {
+            lane: line.lane,
+            stream: line.stream,
+            first_unacked: line.acked.next(),
+            last: line.durable,
+        };
+        Hello {
+            version: TALK_VERSION,
+            host: self.speaker.host.clone(),
+            datacenter: self.speaker.datacenter.clone(),
+            agent_version: self.speaker.agent_version.clone(),
+            probe,
+            lanes: self.lanes.iter().map(offer).collect(),
+        }
+    }
+
+    /// True the first time it is asked about dict `number` on this connection: send it now, before
+    /// the frame that needs it.
+    pub fn is_dict_due(&mut self, lane: Lane, number: u64) -> bool {
+        self.lane_mut(lane).is_some_and(|line| line.is_dict_due(number))
+    }
+
+    /// Nothing is under way and no turn is being written.
+    pub fn is_quiet(&self) -> bool {
+        self.lanes.iter().all(|line| line.flying_bytes == 0 && line.turn.is_none())
+    }
+
+    /// Bytes sent and not acked on the live connection.
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.lanes.iter().map(|line| line.flying_bytes).sum()
+    }
+
+    /// Last seq of `lane` that was acked or dropped.
+    pub fn acked(&self, lane: Lane) -> Seq {
+        self.lanes.iter().find(|line| line.lane == lane).map_or(Seq::NONE, |line| line.acked)
+    }
+
+    /// What should not have happened, so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn lane_mut(&mut self, lane: Lane) -> Option<&mut LaneOut> {
+        self.lanes.iter_mut().find(|line| line.lane == lane)
+    }
+
+    /// Starts or stops the clocks.
+    fn settle(&mut self, now: Mono) {
+        let unacked = self.in_flight_bytes() > 0;
+        let Some(life) = &mut self.life else { return };
+        if !unacked {
+            life.unacked_since = None;
+            self.recovered |= life.suspected.take().is_some();
+        } else if life.unacked_since.is_none() {
+            life.unacked_since = Some(now);
+            life.looked_at = now;
+        }
+    }
+
+    /// Looks at both clocks.
+    fn suspicion(&mut self, now: Mono) -> Option<Why> {
+        let timing = self.timing;
+        let life = self.life.as_mut()?;
+        let since = life.unacked_since?;
+        if now.since(life.looked_at) > timing.poll * 3 {
+            // We slept ourselves (a stopped process, a paused machine): the peer is not to blame.
+            life.rx_at = now;
+            life.ack_at = life.ack_at.after(now.since(life.looked_at));
+        }
+        life.looked_at = now;
+        if life.suspected.is_some() {
+            return None;
+        }
+        let silent = now.since(life.rx_at.max(since)) >= timing.liveness;
+        let stuck = now.since(life.ack_at.max(since)) >= timing.progress;
+        life.suspected = match (silent, stuck) {
+            (true, _) => Some(Why::Silent),
+            (false, true) => Some(Why::Stuck),
+            (false, false) => None,
+        };
+        life.suspected
+    }
+
+    /// Gives a turn to the most urgent lane that has something and for which there is room.
+    fn turn(&mut self, now: Mono) -> Option<Order> {
+        let life = self.life.as_ref().filter(|life| !life.quiesced && life.credit > 0)?;
+        let window = life.credit.min(IN_FLIGHT_BYTES_MAX);
+        let used: u64 = self.lanes.iter().map(|line| line.flying_bytes + line.reserved()).sum();
+        let line = self.lanes.iter_mut().find(|line| line.is_ready(now))?;
+        let kept = if line.lane == Lane::State { 0 } else { window / STATE_SHARE };
+        let room = (window - kept).saturating_sub(used).min(FRAME_BYTES_MAX);
+        // A frame that is longer than the whole window goes alone, or it would never go.
+        let alone = if used == 0 { line.wants.max(1) } else { 0 };
+        let bytes_max = room.max(alone);
+        if bytes_max == 0 || bytes_max < line.wants {
+            return None;
+        }
+        line.retry_at = None;
+        line.turn = Some(Turn { reserved: bytes_max, sent_any: false });
+        Some(Order::Send { life: self.lives, lane: line.lane, from: line.sent.next(), bytes_max })
+    }
+}
+
+#[cfg(test)]
+mod tests;
