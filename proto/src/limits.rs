@@ -10,8 +10,15 @@ pub const FRAME_RAW_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const FRAME_RECORDS_MAX: usize = 256 * 1024;
 /// Raw bytes of log lines collected before a frame is sealed. The zstd-1 sweet spot (ratio 4.69).
 pub const LOG_BLOCK_BYTES: usize = 256 * 1024;
-/// One log line. Bytes. Longer ones are cut and say so in their flags.
-pub const LOG_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// One log line. Bytes. Longer ones are cut and say so in their flags. Small enough that a block
+/// whose last line is this long, and incompressible, still fits into `FRAME_BODY_BYTES_MAX`.
+pub const LOG_LINE_BYTES_MAX: usize = 512 * 1024;
+/// What a reader adds to a log block at a time. Bytes.
+pub const LOG_READ_BYTES: usize = 128 * 1024;
+/// Text of the source table of one log frame before it is sealed. Bytes.
+pub const LOG_SOURCES_BYTES: usize = 32 * 1024;
+/// Name of a log source: a path (`PATH_MAX`). Bytes.
+pub const LOG_SOURCE_NAME_BYTES_MAX: usize = 4096;
 /// Distinct sources in one log frame.
 pub const LOG_SOURCES_MAX: usize = 4096;
 /// Series in one metrics dictionary.
@@ -41,4 +48,9 @@ pub const IN_FLIGHT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 const _: () = assert!(LOG_BLOCK_BYTES * 4 <= FRAME_RAW_BYTES_MAX);
 const _: () = assert!(LOG_LINE_BYTES_MAX + LOG_BLOCK_BYTES <= FRAME_RAW_BYTES_MAX);
+const _: () = assert!(
+    LOG_BLOCK_BYTES + LOG_LINE_BYTES_MAX + LOG_READ_BYTES + 2 * LOG_SOURCES_BYTES
+        <= FRAME_BODY_BYTES_MAX - FRAME_BODY_BYTES_MAX / 16
+);
+const _: () = assert!(FRAME_RECORDS_MAX / 2 + LOG_READ_BYTES <= FRAME_RECORDS_MAX);
 const _: () = assert!(IN_FLIGHT_BYTES_MAX as usize >= 2 * FRAME_BODY_BYTES_MAX);

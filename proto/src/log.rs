@@ -1,10 +1,44 @@
 //! Log frames: a table of sources, columns, and one contiguous blob of bytes.
+//!
+//! Pure parts: [`LogBlock`] collects lines and seals them; [`parse_log`] reads them back.
+//!
+//! # The body of a log frame, after decompression
+//! One CBOR map (RFC 8949). Unknown keys are skipped, missing ones are errors.
+//!
+//! ```text
+//! key         CBOR         meaning
+//! sources     array        one map {kind, name, program, class} per source, at most LOG_SOURCES_MAX
+//! start       integer      time of the first line, microseconds after the header's first_at
+//! runs        byte string  (source index, line count) varint pairs
+//! times       byte string  (time after that of the run before, microseconds, zigzag; line count)
+//!                          varint pairs; the first run is `start` later than first_at, its delta 0
+//! severities  byte string  (severity 0..=7, line count) varint pairs
+//! flags       byte string  (flags, line count) varint pairs
+//! lens        byte string  one varint per line: its bytes in the blob, its newline included
+//! blob        byte string  the lines one after the other, bytes as they were read
+//! ```
+//!
+//! A varint is unsigned LEB128 in at most ten bytes. A run's count is at least 1, and the counts of
+//! each column add up to the number of lines, which is the header's `records`. The lengths add up
+//! to the blob. One newline at the end of a line's bytes is not part of its text; a line that was
+//! cut or never ended has none.
+//!
+//! Lines of one file that were read together share one time and one source, so a file costs about
+//! one byte a line beside its text.
+
+mod block;
+mod body;
+mod column;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Utc;
+pub use block::{Indexed, LogBlock};
+pub use reader::{Lines, LogError, LogFrame, LogLine, parse_log};
 
 /// Syslog severity (RFC 5424 §6.2.1). Lower is worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
