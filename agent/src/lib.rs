@@ -5,3 +5,5 @@
 //! Inside, imports run `main → app → parts → facts/config → proto, spool`.
 
 pub mod config;
+pub mod facts;
+pub mod host;

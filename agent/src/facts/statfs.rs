@@ -1,0 +1,235 @@
+//! Asking filesystems for their room, when some of them may never answer.
+//!
+//! statfs(2) on a dead NFS server sleeps in the kernel and cannot be interrupted. So the questions
+//! are asked by expendable threads: one takes them in turn; when it has been silent for
+//! [`STUCK_AFTER`], the next one takes the rest, and the first is left where it sleeps.
+//!
+//! Invariants
+//! - At most one question in flight for each mountpoint: a hung mount costs one sleeping thread.
+//! - At most [`THREADS_MAX`] threads sleep; beyond that mounts are reported as slow.
+//! - The caller waits at most [`PATIENCE`], and only while a question is new.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use muster_proto::clock::Mono;
+
+use super::mounts::Mount;
+use crate::host::{Host, HostError};
+
+/// How long one call waits for filesystems that do not answer.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// After this long without an answer a mount counts as hung.
+pub const HUNG_AFTER: Duration = Duration::from_secs(5);
+/// After this long without any answer another thread takes the questions that still wait.
+pub const STUCK_AFTER: Duration = Duration::from_millis(100);
+/// Sleeping threads. Each costs a kernel stack and some pages of ours.
+pub const THREADS_MAX: usize = 64;
+
+/// The room of a filesystem.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Usage {
+    /// It holds nobody's files, or the caller did not want to know.
+    #[default]
+    NotAsked,
+    /// The answer.
+    Known(Room),
+    /// No answer yet, for less than [`HUNG_AFTER`].
+    Slow,
+    /// No answer for longer than that.
+    Hung,
+    /// The kernel refused.
+    Failed(String),
+}
+
+/// What statfs(2) says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// All bytes.
+    pub size_bytes: u64,
+    /// Bytes not used.
+    pub free_bytes: u64,
+    /// Bytes an ordinary user may still use.
+    pub avail_bytes: u64,
+    /// All inodes; 0 where there is no limit (btrfs).
+    pub files: u64,
+    /// Inodes not used.
+    pub files_free: u64,
+}
+
+/// Questions in flight, shared by all clones of a [`Host`].
+#[derive(Debug, Default)]
+pub struct Prober {
+    in_flight: Arc<Mutex<InFlight>>,
+}
+
+type InFlight = HashMap<String, Mono>;
+type Answer = (usize, Usage);
+type Ask = dyn Fn(&str) -> Usage + Send + Sync;
+
+/// Fills in the usage of every mount that is no pseudo filesystem.
+///
+/// # Errors
+/// Only of a recorded tree: `recorded/statfs` is malformed.
+pub fn fill(host: &Host, mounts: &mut [Mount], now: Mono) -> Result<(), HostError> {
+    if host.is_live() {
+        host.prober.fill(mounts, now, Arc::new(ask_kernel));
+        return Ok(());
+    }
+    let text = match host.read("recorded/statfs") {
+        Err(error) if error.is_missing() => return Ok(()),
+        other => other?,
+    };
+    let recorded = parse_recorded(&text)?;
+    for mount in mounts.iter_mut().filter(|mount| !mount.is_pseudo()) {
+        if let Some(usage) = recorded.get(mount.mountpoint.as_str()) {
+            mount.usage = usage.clone();
+        }
+    }
+    Ok(())
+}
+
+/// Reads lines `MOUNTPOINT size free avail files files_free`, or `MOUNTPOINT hung`, of a recorded tree.
+///
+/// # Errors
+/// [`HostError::Malformed`].
+pub fn parse_recorded(text: &str) -> Result<HashMap<&str, Usage>, HostError> {
+    let mut usages = HashMap::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let Some(mountpoint) = words.next() else { continue };
+        let rest: Vec<&str> = words.collect();
+        let numbers: Vec<u64> = rest.iter().filter_map(|word| word.parse().ok()).collect();
+        let usage = match (rest.as_slice(), numbers.as_slice()) {
+            (["hung"], _) => Usage::Hung,
+            (["slow"], _) => Usage::Slow,
+            (_, &[size_bytes, free_bytes, avail_bytes, files, files_free]) => {
+                Usage::Known(Room { size_bytes, free_bytes, avail_bytes, files, files_free })
+            }
+            _ => return Err(HostError::malformed("recorded statfs", line)),
+        };
+        usages.insert(mountpoint, usage);
+    }
+    Ok(usages)
+}
+
+impl Prober {
+    fn fill(&self, mounts: &mut [Mount], now: Mono, ask: Arc<Ask>) {
+        let mut questions = VecDeque::new();
+        {
+            let in_flight = lock(&self.in_flight);
+            for (at, mount) in mounts.iter_mut().enumerate().filter(|(_, m)| !m.is_pseudo()) {
+                match in_flight.get(&mount.mountpoint) {
+                    Some(since) if now.since(*since) >= HUNG_AFTER => mount.usage = Usage::Hung,
+                    Some(_) => mount.usage = Usage::Slow,
+                    None => {
+                        mount.usage = Usage::Slow;
+                        questions.push_back((at, mount.mountpoint.clone()));
+                    }
+                }
+            }
+        }
+        let open = questions.len();
+        let (answers_tx, answers) = mpsc::channel();
+        let round = Arc::new(Round {
+            questions: Mutex::new(questions),
+            in_flight: Arc::clone(&self.in_flight),
+            ask,
+            now,
+        });
+        self.gather(&round, answers_tx, &answers, open, mounts);
+    }
+
+    fn gather(
+        &self,
+        round: &Arc<Round>,
+        answers_tx: Sender<Answer>,
+        answers: &mpsc::Receiver<Answer>,
+        mut open: usize,
+        mounts: &mut [Mount],
+    ) {
+        let deadline = Instant::now() + PATIENCE;
+        if open > 0 {
+            round.spawn(&answers_tx);
+        }
+        while open > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            match answers.recv_timeout(left.min(STUCK_AFTER)) {
+                Ok((at, usage)) => {
+                    mounts[at].usage = usage;
+                    open -= 1;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if !lock(&round.questions).is_empty() {
+                        round.spawn(&answers_tx);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// One round of questions.
+struct Round {
+    questions: Mutex<VecDeque<(usize, String)>>,
+    in_flight: Arc<Mutex<InFlight>>,
+    ask: Arc<Ask>,
+    now: Mono,
+}
+
+impl Round {
+    /// Starts an expendable thread. When there are too many already, the questions stay unasked.
+    fn spawn(self: &Arc<Round>, answers: &Sender<Answer>) {
+        if lock(&self.in_flight).len() >= THREADS_MAX {
+            return;
+        }
+        let round = Arc::clone(self);
+        let answers = answers.clone();
+        let thread = std::thread::Builder::new().name("statfs".to_owned()).stack_size(64 * 1024);
+        // Failing to start one leaves its mounts slow, which is what they are.
+        let _detached = thread.spawn(move || round.work(&answers));
+    }
+
+    fn work(&self, answers: &Sender<Answer>) {
+        loop {
+            // The question leaves the queue and enters the flight list under one lock, so that
+            // nobody asks it twice.
+            let mut questions = lock(&self.questions);
+            let Some((at, mountpoint)) = questions.pop_front() else { return };
+            lock(&self.in_flight).insert(mountpoint.clone(), self.now);
+            drop(questions);
+            let usage = (self.ask)(&mountpoint);
+            lock(&self.in_flight).remove(&mountpoint);
+            if answers.send((at, usage)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A thread that panicked while holding the lock has not left anything half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ask_kernel(mountpoint: &str) -> Usage {
+    match nix::sys::statfs::statfs(mountpoint) {
+        Ok(told) => {
+            let block = u64::try_from(told.block_size()).unwrap_or(0);
+            Usage::Known(Room {
+                size_bytes: told.blocks().saturating_mul(block),
+                free_bytes: told.blocks_free().saturating_mul(block),
+                avail_bytes: told.blocks_available().saturating_mul(block),
+                files: told.files(),
+                files_free: told.files_free(),
+            })
+        }
+        Err(errno) => Usage::Failed(errno.desc().to_owned()),
+    }
+}
