@@ -5,3 +5,4 @@
 //! Inside, imports run `main → app → parts → config → proto, spool`.
 
 pub mod config;
+pub mod roster;

@@ -1,4 +1,5 @@
 //! The admins' will as data: documents, selectors and the pure decisions made from them.
+//! Policy as data and pure decisions shared by agent, helper, aggregator and musterctl.
 //!
 //! Room: `policy`.  May use: `proto`.  Used by: agent, helper, aggregator, musterctl.
 //!
@@ -12,3 +13,5 @@
 #![forbid(unsafe_code)]
 
 pub mod document;
+//! - No I/O, no clock, no async (lint: `.clippy.toml`): the same words give the same answer everywhere.
+pub mod selector;
