@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use muster_proto::frame::Sealed;
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
-use muster_spool::{RealDisk, Settings, Spool, SpoolError};
+use muster_spool::{CursorError, RealDisk, Settings, Spool, SpoolError};
 
 mod board;
 mod dicts;
@@ -76,23 +76,45 @@ pub struct LaneHandle {
     sender: SyncSender<ToLane>,
 }
 
+/// Why the spool of a lane cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// It cannot be opened.
+    #[error("cannot open the spool of lane {lane}")]
+    Open {
+        /// Which lane.
+        lane: Lane,
+        /// Why.
+        source: SpoolError,
+    },
+    /// A cursor cannot be placed.
+    #[error("cannot place a cursor in the spool of lane {lane}")]
+    Cursor {
+        /// Which lane.
+        lane: Lane,
+        /// Why.
+        source: CursorError,
+    },
+}
+
 impl ClosedLane {
     /// Opens or makes the spool of `lane` below `state_dir`.
     ///
     /// # Errors
-    /// [`SpoolError`]: locked by another process, unreadable, not a spool.
+    /// [`LaneError::Open`]: locked by another process, unreadable, not a spool.
     pub fn open(
         state_dir: &Path,
         lane: Lane,
         budget_bytes: u64,
-    ) -> Result<ClosedLane, SpoolError> {
-        let disk = RealDisk::open(&spool_dir(state_dir, lane))?;
+    ) -> Result<ClosedLane, LaneError> {
+        let failed = |source| LaneError::Open { lane, source };
+        let disk = RealDisk::open(&spool_dir(state_dir, lane)).map_err(failed)?;
         let settings = settings(lane, budget_bytes);
         let fresh: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
-        let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh)?;
+        let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh).map_err(failed)?;
         if spool.cursor(UPLINK_CURSOR).is_none() {
             let from = spool.first_seq().saturating_sub(1);
-            spool.add_cursor(UPLINK_CURSOR, from)?;
+            spool.add_cursor(UPLINK_CURSOR, from).map_err(|source| LaneError::Cursor { lane, source })?;
         }
         let board = LaneBoard::new(lane, &spool, budget_bytes);
         Ok(ClosedLane { lane, spool, board: Arc::new(board) })

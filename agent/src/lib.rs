@@ -7,3 +7,5 @@
 pub mod config;
 pub mod facts;
 pub mod host;
+pub mod cli;
+pub mod lanes;

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use muster_proto::frame::Header;
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
-use muster_spool::{RealDisk, Settings, Spool, SpoolError};
+use muster_spool::{CursorError, RealDisk, Settings, Spool, SpoolError};
 use tokio::sync::mpsc;
 
 mod board;
@@ -80,28 +80,50 @@ pub struct Inbox {
     sender: mpsc::Sender<Arrival>,
 }
 
+/// Why the spool of a lane cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InboxError {
+    /// It cannot be opened.
+    #[error("cannot open the spool of lane {lane}")]
+    Open {
+        /// Which lane.
+        lane: Lane,
+        /// Why.
+        source: SpoolError,
+    },
+    /// A cursor cannot be placed.
+    #[error("cannot place a cursor in the spool of lane {lane}")]
+    Cursor {
+        /// Which lane.
+        lane: Lane,
+        /// Why.
+        source: CursorError,
+    },
+}
+
 impl ClosedInbox {
     /// Opens or makes the inbox of `lane`; `cursors` are the followers that must have read an entry
     /// before it is freed.
     ///
     /// # Errors
-    /// [`SpoolError`]: locked by another process, unreadable, not a spool.
+    /// [`InboxError::Open`]: locked by another process, unreadable, not a spool.
     pub fn open(
         state_dir: &Path,
         lane: Lane,
         budget_bytes: u64,
         cursors: &[&'static str],
-    ) -> Result<ClosedInbox, SpoolError> {
-        let disk = RealDisk::open(&spool_dir(state_dir, lane))?;
+    ) -> Result<ClosedInbox, InboxError> {
+        let failed = |source| InboxError::Open { lane, source };
+        let disk = RealDisk::open(&spool_dir(state_dir, lane)).map_err(failed)?;
         let segment_bytes = (budget_bytes / 16).clamp(4 * 1024 * 1024, 64 * 1024 * 1024);
         let settings =
             Settings { segment_bytes, budget_bytes, reserve_bytes: 1024 * 1024, recycle_max: 4 };
         let fresh: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
-        let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh)?;
+        let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh).map_err(failed)?;
         for cursor in cursors {
             if spool.cursor(cursor).is_none() {
                 let from = spool.first_seq().saturating_sub(1);
-                spool.add_cursor(cursor, from)?;
+                spool.add_cursor(cursor, from).map_err(|source| InboxError::Cursor { lane, source })?;
             }
         }
         let board = Arc::new(InboxBoard::new(lane, &spool, cursors, budget_bytes));

@@ -6,3 +6,5 @@
 
 pub mod config;
 pub mod roster;
+pub mod cli;
+pub mod inbox;

@@ -157,8 +157,9 @@ impl LaneBoard {
     pub fn lost(&self, dropped: Dropped) {
         self.dropped.fetch_add(dropped.records, Ordering::Relaxed);
         let gaps = &mut self.slow().gaps;
+        let is_full = gaps.len() >= GAPS_MAX;
         match gaps.last_mut() {
-            Some(last) if last.why == dropped.why || gaps.len() >= GAPS_MAX => {
+            Some(last) if last.why == dropped.why || is_full => {
                 last.to = last.to.max(dropped.to);
                 last.records += dropped.records;
             }

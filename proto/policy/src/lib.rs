@@ -1,10 +1,9 @@
 //! The admins' will as data: documents, selectors and the pure decisions made from them.
-//! Policy as data and pure decisions shared by agent, helper, aggregator and musterctl.
 //!
 //! Room: `policy`.  May use: `proto`.  Used by: agent, helper, aggregator, musterctl.
 //!
 //! Invariants
-//! - No clock, and no I/O but reading the files of a document: text and `now` come in, values and
+//! - No async, no clock (lint: `.clippy.toml`), and no I/O but reading the files of a document: text and `now` come in, values and
 //!   complaints go out.
 //! - A wrong document is refused with every mistake at once, each with file, line, column and a hint.
 //!
@@ -13,5 +12,4 @@
 #![forbid(unsafe_code)]
 
 pub mod document;
-//! - No I/O, no clock, no async (lint: `.clippy.toml`): the same words give the same answer everywhere.
 pub mod selector;
