@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
-use muster_spool::{Reader, Spool};
+use muster_spool::{Entry, ReadError, Reader, Spool};
 use tokio::sync::Notify;
 
 /// Records and frames that a lane gave up at a named limit.
@@ -90,9 +90,12 @@ impl LaneBoard {
         }
     }
 
-    /// Reads durable frames.
-    pub fn reader(&self) -> Reader {
-        self.reader.clone()
+    /// Reads durable frames from `from` on. One reader for all calls: it remembers where it stopped.
+    ///
+    /// # Errors
+    /// [`ReadError`]: some are missing, or the disk does not answer.
+    pub fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {
+        self.reader.read(from.0, bytes_max)
     }
 
     /// A copy of everything.
