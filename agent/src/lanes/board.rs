@@ -98,6 +98,11 @@ impl LaneBoard {
         self.reader.read(from.0, bytes_max)
     }
 
+    /// Oldest frame still kept.
+    pub fn first(&self) -> Seq {
+        Seq(self.reader.first_seq())
+    }
+
     /// A copy of everything.
     pub fn view(&self) -> LaneView {
         LaneView {

@@ -10,10 +10,12 @@ use tokio::sync::mpsc;
 use crate::config::AggregatorAddress;
 
 /// Number of an attempt; never used twice.
-pub type Attempt = u64;
+pub type Attempt = u32;
 
 /// What an attempt tells the pump.
 pub enum Told {
+    /// The handshake is done; the hello goes out.
+    Dialled,
     /// The aggregator takes us (or would, for a probe).
     Welcomed {
         /// How to speak on; boxed because it is far larger than the rest.
@@ -78,7 +80,8 @@ pub async fn run(
     hello: Hello,
     tell: mpsc::UnboundedSender<(Attempt, Told)>,
 ) {
-    let error = match greet(&dialer, &target, hello).await {
+    let dialled = || drop(tell.send((attempt, Told::Dialled)));
+    let error = match greet(&dialer, &target, hello, dialled).await {
         Ok((line, welcome, control)) => {
             let _ = tell.send((attempt, Told::Welcomed { line: Box::new(line), welcome }));
             listen(attempt, control, &target, &tell).await
@@ -92,9 +95,11 @@ async fn greet(
     dialer: &Dialer,
     target: &AggregatorAddress,
     hello: Hello,
+    dialled: impl FnOnce(),
 ) -> Result<(Line, Welcome, ControlRx), AttemptError> {
     let link = |source| AttemptError::Link { aggregator: target.name.clone(), source };
     let connection = dial(dialer, target).await?;
+    dialled();
     let (mut control, mut control_rx) = connection.open_control().map_err(link)?;
     control.send(&FromAgent::Hello(hello)).await.map_err(link)?;
     match control_rx.recv().await.map_err(link)? {
@@ -148,4 +153,18 @@ async fn listen(
             Err(source) => return AttemptError::Link { aggregator, source },
         }
     }
+}
+
+/// Asks an aggregator whether it would take us; closes whatever the answer.
+///
+/// # Errors
+/// Why it would not, or could not be asked.
+pub async fn probe(
+    dialer: &Dialer,
+    target: &AggregatorAddress,
+    hello: Hello,
+) -> Result<(), AttemptError> {
+    let (line, _, _) = greet(dialer, target, hello, || ()).await?;
+    line.connection.close(muster_link::Close::Normal, "probe");
+    Ok(())
 }
