@@ -131,6 +131,15 @@ impl MemDisk {
         state.is_dead = false;
     }
 
+    /// The program is killed and started again; the machine stays up, and so does what it has not written yet.
+    pub fn kill(&self) {
+        let state = &mut *self.state();
+        let room_bytes = state.faults.room_bytes;
+        state.faults = Faults { room_bytes, ..Faults::default() };
+        state.asked = Asked::default();
+        state.is_dead = false;
+    }
+
     /// The bytes of a file, as a program would read them now.
     pub fn bytes(&self, file: FileId) -> Option<Vec<u8>> {
         let state = self.state();
