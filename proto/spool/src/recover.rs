@@ -66,6 +66,8 @@ pub(crate) struct Survey {
     pub(crate) floor: u64,
     /// An id above all that were ever used.
     pub(crate) next_id: u64,
+    /// Where the last group of the newest file starts.
+    pub(crate) last_group_at: u64,
     pub(crate) free: Vec<u64>,
     /// Segment files without committed content: reused.
     pub(crate) stale: Vec<u64>,
@@ -252,6 +254,7 @@ fn settle_newest(disk: &dyn Disk, candidates: &mut Vec<Candidate>, found: &mut S
             found.next_seq = found.next_seq.max(replay.next);
             found.missing.extend(replay.missing);
             newest.len = replay.end;
+            found.last_group_at = replay.last_group_at;
             return;
         }
         found.stale.push(newest.id);
@@ -330,7 +333,9 @@ fn settle_seqs(found: &mut Survey) {
 /// What the groups of one file came to.
 struct Replay {
     stream: Option<[u8; 16]>,
-    /// Where the last believed group ends.
+    /// Where the last believed group starts.
+    last_group_at: u64,
+    /// Where it ends.
     end: u64,
     /// The seq after it.
     next: u64,
@@ -360,6 +365,7 @@ fn replay(
     let mut scan = Scan::new(disk, &mut window, id, first..=last, HEADER_BYTES..end);
     let mut replay = Replay {
         stream: None,
+        last_group_at: 0,
         end: HEADER_BYTES,
         next: first,
         missing: Vec::new(),
@@ -428,6 +434,8 @@ impl Replay {
         let Some((head, changes)) = parse_mark(&mark.body) else { return };
         notes.take(head.full.is_some(), &changes);
         self.stream = self.stream.or(head.full);
+        // The first group was written together with the header.
+        self.last_group_at = if self.end == HEADER_BYTES { 0 } else { self.end };
         self.end = mark.end;
         let later = group.runs.iter().position(|run| run.0 > mark.seq).unwrap_or(group.runs.len());
         for (from, to) in group.runs.drain(..later) {

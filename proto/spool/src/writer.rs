@@ -203,11 +203,9 @@ impl Spool {
             quarantined: found.foreign.len() as u64,
             is_unsynced: false,
         };
+        let last_group_at = found.last_group_at;
         let mut spool = Spool::build(disk, settings.bounded(), fresh_stream, found);
-        // A killed owner may have written this and never synced it.
-        if let Some((id, _)) = spool.newest {
-            opened.is_unsynced = spool.disk.sync(FileId::Segment(id)).is_err();
-        }
+        opened.is_unsynced = spool.sync_last_group(last_group_at).is_err();
         spool.retire_released();
         spool.free_released();
         spool.make_reserve();
@@ -240,6 +238,18 @@ impl Spool {
             active: None,
             newest,
         }
+    }
+
+    /// Makes the last group durable that was found: a killed owner may have written and never synced it.
+    /// It is written again, the same bytes over themselves, because after a failed sync the system
+    /// takes lost pages for clean: they can be read, and syncing them once more does nothing.
+    fn sync_last_group(&mut self, at: u64) -> io::Result<()> {
+        let Some((id, end)) = self.newest else { return Ok(()) };
+        let file = FileId::Segment(id);
+        let mut bytes = vec![0; (end.saturating_sub(at)) as usize];
+        let count = self.disk.read(file, at, &mut bytes)?;
+        self.disk.write(file, at, &bytes[..count])?;
+        self.disk.sync(file)
     }
 
     /// Stages one entry made of `parts`, and tells its seq. Durable after the next commit.
