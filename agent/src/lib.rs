@@ -4,8 +4,10 @@
 //!
 //! Inside, imports run `main → app → parts → facts/config → proto, spool`.
 
+pub mod checks;
+pub mod cli;
 pub mod config;
 pub mod facts;
 pub mod host;
-pub mod cli;
 pub mod lanes;
+pub mod metrics;
