@@ -4,10 +4,11 @@
 //!
 //! Inside, imports run `main → app → parts → facts/config → proto, spool`.
 
-pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod facts;
 pub mod host;
 pub mod lanes;
 pub mod metrics;
+pub mod status;
+pub mod uplink;
