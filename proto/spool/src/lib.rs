@@ -6,7 +6,7 @@
 //!
 //! Rooms inside, in reading order: `format` (bytes), `disk` (the verbs) and `real_disk`, `segment` (walking the
 //! entries of one file), `notes` (the small map), `index` (what writer and readers share), `recover`
-//! (what a directory holds), `writer`, `release` (cursors, freeing, dropping), `reader`, `tool`.
+//! (what a directory holds), `replay`, `writer` with `group` and `outcome`, `release` (cursors, freeing, dropping), `reader`, `tool`.
 //!
 //! Invariants
 //! - A seq is shown to a reader only after the sync that covers it returned without error.
@@ -21,13 +21,16 @@
 
 pub mod disk;
 pub mod format;
+mod group;
 mod index;
 mod limits;
 mod notes;
+mod outcome;
 mod reader;
 mod real_disk;
 mod recover;
 mod release;
+mod replay;
 mod segment;
 pub mod testing;
 pub mod tool;
@@ -39,8 +42,9 @@ pub use limits::{
     QUARANTINE_FILES_MAX, RECYCLE_FILES_MAX, RESERVE_BYTES, SEGMENT_BYTES, SEGMENT_BYTES_MIN,
     STAGED_BYTES_MAX, Settings,
 };
+pub use outcome::{AppendError, CommitError, Limit, Opened, Usage};
 pub use reader::{Entry, ReadError, Reader};
 pub use real_disk::RealDisk;
 pub use recover::SpoolError;
 pub use release::{CursorError, Dropped};
-pub use writer::{AppendError, CommitError, Limit, Opened, Spool, Usage};
+pub use writer::Spool;

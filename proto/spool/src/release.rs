@@ -9,7 +9,8 @@ use std::io;
 use crate::disk::FileId;
 use crate::limits::QUARANTINE_FILES_MAX;
 use crate::notes::{CURSOR, FLOOR, Part, key_of};
-use crate::writer::{AppendError, CommitError, Spool};
+use crate::outcome::{AppendError, CommitError};
+use crate::writer::Spool;
 
 /// Commits between two tries to make the reserve again, at most. Commits.
 const RESERVE_WAIT_COMMITS_MAX: u32 = 64;

@@ -11,148 +11,18 @@ use std::io;
 use std::sync::Arc;
 
 use crate::disk::{Disk, FileId};
-use crate::format::{
-    ENTRY_HEAD_BYTES, EntryHead, HEADER_BYTES, Header, Kind, MarkHead, encode_header,
-    encode_mark_head, seal_entry_head, span_of,
-};
+use crate::format::{HEADER_BYTES, span_of};
+use crate::group::Staging;
 use crate::index::{Index, Kept, Shared};
 use crate::limits::{NOTE_KEY_BYTES_MAX, NOTE_VALUE_BYTES_MAX, Settings};
 use crate::notes::{NOTE, Notes, Part, key_of};
+use crate::outcome::{AppendError, CommitError, Limit, Opened, Usage};
 use crate::reader::Reader;
 use crate::recover::{SpoolError, Survey, survey};
 use crate::release::Freeing;
 
-/// Staging room kept between commits. Bytes. More is given back.
-const STAGING_KEPT_BYTES: usize = 1024 * 1024;
 /// Room in a mark for its own head.
 const MARK_HEAD_BYTES: u64 = 64;
-
-/// Why an entry or note was not taken. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// A limit is reached; commit, release or drop, then try again.
-    #[error("the spool is full: {bytes} bytes would pass {limit} of {limit_bytes}")]
-    Full {
-        /// Which limit.
-        limit: Limit,
-        /// What it would come to.
-        bytes: u64,
-        /// What is allowed.
-        limit_bytes: u64,
-    },
-    /// It can never be taken.
-    #[error("{bytes} bytes are longer than {bytes_max}")]
-    TooLong {
-        /// Its length.
-        bytes: u64,
-        /// The longest that is taken.
-        bytes_max: u64,
-    },
-}
-
-/// The limits that [`AppendError::Full`] names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// Bytes kept on disk: release or drop.
-    Budget,
-    /// Bytes staged in memory: commit.
-    Staged,
-    /// Bytes of all notes: remove some.
-    Notes,
-}
-
-impl std::fmt::Display for Limit {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Limit::Budget => "the budget",
-            Limit::Staged => "the staging limit",
-            Limit::Notes => "the notes limit",
-        })
-    }
-}
-
-/// Why a commit failed. Everything staged is still staged: call again.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The disk is full (or the quota is).
-    #[error("no room on the disk of the spool")]
-    NoRoom {
-        /// The system's own words.
-        source: io::Error,
-    },
-    /// The file system is read-only.
-    #[error("the disk of the spool is read-only")]
-    ReadOnly {
-        /// The system's own words.
-        source: io::Error,
-    },
-    /// The disk failed; the next try goes to another file.
-    #[error("cannot write to the spool")]
-    Disk {
-        /// The system's own words.
-        source: io::Error,
-    },
-}
-
-impl CommitError {
-    fn of(source: io::Error) -> CommitError {
-        match source.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => CommitError::NoRoom { source },
-            io::ErrorKind::ReadOnlyFilesystem => CommitError::ReadOnly { source },
-            _ => CommitError::Disk { source },
-        }
-    }
-}
-
-/// What opening found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Opened {
-    /// Nothing was there: the stream is the fresh one.
-    pub is_new: bool,
-    /// Entries kept.
-    pub entries: u64,
-    /// Segment files kept.
-    pub segments: u64,
-    /// Good entries behind the last commit, given up. Normal after a crash.
-    pub discarded_entries: u64,
-    /// Seqs known to be lost. Damage in older files is found by their readers.
-    pub missing: Vec<(u64, u64)>,
-    /// Segment headers that had to be rebuilt from their entries.
-    pub rebuilt_headers: u64,
-    /// Files put aside: of another stream, or without anything that parses.
-    pub quarantined: u64,
-    /// The newest file could not be synced; what is in it may not survive a power cut.
-    pub is_unsynced: bool,
-}
-
-/// How much a spool holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Durable entries kept.
-    pub entries: u64,
-    /// Bytes kept in segments, heads and notes included.
-    pub bytes: u64,
-    /// Bytes allowed.
-    pub budget_bytes: u64,
-    /// Segment files kept.
-    pub segments: u64,
-    /// Freed files waiting for reuse.
-    pub free_segments: u64,
-    /// Entries staged and not committed.
-    pub staged_entries: u64,
-    /// Bytes staged and not committed.
-    pub staged_bytes: u64,
-    /// Entries found missing since open, by recovery and by readers.
-    pub missing_entries: u64,
-    /// Entries dropped since open.
-    pub dropped_entries: u64,
-    /// Files put aside for study.
-    pub quarantined: u64,
-    /// The reserve for cursors is in place.
-    pub has_reserve: bool,
-}
 
 /// One spool directory, owned.
 pub struct Spool {
@@ -161,9 +31,9 @@ pub struct Spool {
     pub(crate) shared: Arc<Shared>,
     pub(crate) notes: Notes,
     pub(crate) freeing: Freeing,
-    stream: [u8; 16],
-    staging: Staging,
-    next_seq: u64,
+    pub(crate) stream: [u8; 16],
+    pub(crate) staging: Staging,
+    pub(crate) next_seq: u64,
     next_id: u64,
     /// Bytes of the kept segments, as the index has them.
     kept_bytes: u64,
@@ -171,14 +41,6 @@ pub struct Spool {
     active: Option<u64>,
     /// The last file that holds a commit, and where its commits end.
     pub(crate) newest: Option<(u64, u64)>,
-}
-
-/// Entries encoded and waiting for their segment.
-struct Staging {
-    /// Room for a header, then entries.
-    bytes: Vec<u8>,
-    /// Offset of each entry in `bytes`, and the crc of its body.
-    entries: Vec<(usize, u32, u32)>,
 }
 
 impl Spool {
@@ -231,7 +93,7 @@ impl Spool {
             notes: found.notes,
             freeing,
             stream: found.stream.unwrap_or(fresh),
-            staging: Staging { bytes: vec![0; HEADER_BYTES as usize], entries: Vec::new() },
+            staging: Staging::new(),
             next_seq: found.next_seq,
             next_id: found.next_id,
             kept_bytes,
@@ -343,7 +205,7 @@ impl Spool {
             segments: index.segments.len() as u64,
             free_segments: self.freeing.pool.len() as u64,
             staged_entries: self.staging.entries.len() as u64,
-            staged_bytes: self.staged_bytes(),
+            staged_bytes: self.staging.bytes_staged(),
             missing_entries: index.missing_entries,
             dropped_entries: self.freeing.dropped_entries,
             quarantined: self.freeing.quarantined as u64,
@@ -390,12 +252,8 @@ impl Spool {
         }
     }
 
-    fn staged_bytes(&self) -> u64 {
-        self.staging.bytes.len() as u64 - HEADER_BYTES
-    }
-
     fn refuse_over_limits(&self, span: u64) -> Result<(), AppendError> {
-        let staged = self.staged_bytes() + span;
+        let staged = self.staging.bytes_staged() + span;
         let limit_bytes = self.settings.staged_bytes_max();
         if staged > limit_bytes {
             return Err(AppendError::Full { limit: Limit::Staged, bytes: staged, limit_bytes });
@@ -410,7 +268,7 @@ impl Spool {
 
     /// Writes and syncs one group; with [`Part::Cursors`], one without data.
     pub(crate) fn write_group(&mut self, part: Part) -> Result<(), CommitError> {
-        let data_bytes = if part == Part::All { self.staged_bytes() } else { 0 };
+        let data_bytes = if part == Part::All { self.staging.bytes_staged() } else { 0 };
         let mark_bytes = MARK_HEAD_BYTES + self.notes.live_bytes() + self.notes.changed_bytes();
         let need = data_bytes + span_of(mark_bytes);
         let continued = match (self.active, self.newest) {
@@ -467,66 +325,6 @@ impl Spool {
         Ok(id)
     }
 
-    /// Header room, data (unless cursors only) and the mark, all under segment `id`.
-    fn encode_group(&mut self, id: u64, is_first: bool, part: Part) -> Vec<u8> {
-        let durable = self.durable_seq();
-        let (mut group, count) = match part {
-            Part::All => {
-                (std::mem::take(&mut self.staging.bytes), self.staging.entries.len() as u32)
-            }
-            Part::Cursors => (vec![0; HEADER_BYTES as usize], 0),
-        };
-        let first_seq = self.next_seq - self.staging.entries.len() as u64;
-        if part == Part::All {
-            let seqs = first_seq..;
-            for ((at, body_crc, len), seq) in self.staging.entries.iter().zip(seqs) {
-                let head = EntryHead { kind: Kind::Data, crc: 0, len: *len, segment: id, seq };
-                let sealed = seal_entry_head(head, *body_crc);
-                group[*at..*at + sealed.len()].copy_from_slice(&sealed);
-            }
-        }
-        if is_first {
-            let (prev_segment, prev_end) = self.newest.unwrap_or((0, 0));
-            let stream = self.stream;
-            let header =
-                Header { stream, segment: id, first_seq: durable + 1, prev_segment, prev_end };
-            group[..HEADER_BYTES as usize].copy_from_slice(&encode_header(&header));
-        }
-        let at = group.len();
-        group.resize(at + ENTRY_HEAD_BYTES as usize, 0);
-        let full = is_first.then_some(self.stream);
-        encode_mark_head(&MarkHead { first_seq: durable + 1, count, full }, &mut group);
-        match full {
-            Some(_) => self.notes.encode_full(part, &mut group),
-            None => self.notes.encode_changes(part, &mut group),
-        }
-        let body = at + ENTRY_HEAD_BYTES as usize;
-        let len = (group.len() - body) as u32;
-        let seq = durable + u64::from(count);
-        let head = EntryHead { kind: Kind::Mark, crc: 0, len, segment: id, seq };
-        let sealed = seal_entry_head(head, crc32c::crc32c(&group[body..]));
-        group[at..body].copy_from_slice(&sealed);
-        group.resize(group.len().next_multiple_of(8), 0);
-        group
-    }
-
-    /// Takes the staging buffer back: emptied after success, without the mark after failure.
-    fn give_back(&mut self, mut group: Vec<u8>, part: Part, is_durable: bool) {
-        if part != Part::All {
-            return;
-        }
-        if is_durable {
-            group.truncate(HEADER_BYTES as usize);
-            group.shrink_to(STAGING_KEPT_BYTES);
-        } else {
-            let end = self.staging.entries.last();
-            let end =
-                end.map_or(HEADER_BYTES, |(at, _, len)| *at as u64 + span_of(u64::from(*len)));
-            group.truncate(end as usize);
-        }
-        self.staging.bytes = group;
-    }
-
     fn settle_group(&mut self, id: u64, end: u64, is_first: bool, part: Part) {
         let shared = self.shared.clone();
         let mut index = shared.change();
@@ -580,19 +378,5 @@ impl Spool {
             let _ = self.disk.remove(FileId::Segment(id));
         }
         error
-    }
-}
-
-impl Staging {
-    fn add(&mut self, len: u64, parts: &[&[u8]]) {
-        let at = self.bytes.len();
-        self.bytes.resize(at + ENTRY_HEAD_BYTES as usize, 0);
-        let mut crc = 0;
-        for part in parts {
-            crc = crc32c::crc32c_append(crc, part);
-            self.bytes.extend_from_slice(part);
-        }
-        self.bytes.resize(at + span_of(len) as usize, 0);
-        self.entries.push((at, crc, len as u32));
     }
 }

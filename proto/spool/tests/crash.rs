@@ -1,5 +1,7 @@
 //! Crash at every changing call, reopen, compare with a model.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -129,8 +131,10 @@ fn commit(spool: &mut Spool, model: &mut Model) {
     }
 }
 
+type Entries = BTreeMap<u64, Vec<u8>>;
+
 /// Everything a reader is given, and the gaps.
-fn read_all(reader: &Reader, from: u64) -> (BTreeMap<u64, Vec<u8>>, Vec<(u64, u64)>) {
+fn read_all(reader: &Reader, from: u64) -> (Entries, Vec<(u64, u64)>) {
     let (mut next, mut entries, mut gaps) = (from, BTreeMap::new(), Vec::new());
     loop {
         match reader.read(next, 700) {

@@ -1,5 +1,7 @@
 //! A spool on a real directory, on ordinary days.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use muster_spool::{ReadError, RealDisk, Settings, Spool, SpoolError};
