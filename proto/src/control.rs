@@ -24,6 +24,9 @@ pub enum FromAgent {
         /// "stop", "reboot", "upgrade", "failback".
         reason: String,
     },
+    /// Says nothing: the QUIC acknowledgement that it provokes is the answer. Sent while frames are
+    /// unacked and the line is silent, to tell a slow disk from a dead peer.
+    Nudge,
     /// Please sign this: a PKCS#10 certificate request (RFC 2986), DER, for the same host name.
     Renew {
         /// DER of the request.

@@ -100,6 +100,7 @@ impl Watch {
         let hold = self.hold;
         let Some(watched) = self.asked(probe) else { return };
         watched.asking = None;
+        watched.rest(now, around);
         watched.answers += 1;
         let since = *watched.well_since.get_or_insert(now);
         let well = watched.answers >= ANSWERS_MIN && now.since(since) >= hold;
@@ -138,7 +139,6 @@ impl Watch {
 impl Watched {
     fn next(&mut self, now: Mono, datacenter: usize, around: &mut Around<'_>) -> Option<Step> {
         if self.asking.is_none() && self.round_at <= now {
-            self.round_at = now.after(around.jitter.around(around.timing.probe_every));
             let sites = around.sites.of(datacenter).iter().copied();
             let rest = sites.filter(|site| around.sites.may_dial(now, *site)).rev().collect();
             self.asking = Some(Asking { probe: 0, until: now, rest });
@@ -146,6 +146,7 @@ impl Watched {
         let asking = self.asking.as_mut().filter(|asking| asking.until <= now)?;
         let Some(site) = asking.rest.pop() else {
             self.on_unwell();
+            self.rest(now, around);
             return None;
         };
         *around.probes = around.probes.wrapping_add(1).max(1);
@@ -153,6 +154,11 @@ impl Watched {
         // Handshake and Welcome, as for any dial.
         asking.until = now.after(around.timing.connect_away_max * 2);
         Some(Step::Probe { probe: asking.probe, site })
+    }
+
+    /// A round is over; the next one comes after a while.
+    fn rest(&mut self, now: Mono, around: &mut Around<'_>) {
+        self.round_at = now.after(around.jitter.around(around.timing.probe_every));
     }
 
     fn on_unwell(&mut self) {

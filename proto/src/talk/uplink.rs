@@ -30,6 +30,7 @@
 //!               lane_tx.write(entry).await; uplink.on_sent(now, Sent { life, lane, seq, bytes })
 //!     at last   uplink.on_send_done(now, life, lane, next_bytes or 0)
 //! Release { lane, upto }:  spool.advance("uplink", upto); durable with the next commit
+//! Nudge:                   control.send(FromAgent::Nudge)
 //! Suspect(why):            failover.on_suspect(now, why)
 //! Recovered:               failover.on_recovered(now)
 //! Forked { lane, .. }:     move what the spool still has into a new spool directory (a new stream)
@@ -132,6 +133,9 @@ pub enum Order {
         /// Last seq.
         upto: Seq,
     },
+    /// Write `FromAgent::Nudge` on the control stream, so that a living peer sends a packet. It is
+    /// silent because nothing was sent for a while: the window is full, or its disk is slow.
+    Nudge,
     /// The live connection may be dead or sick. Said once, until `Recovered`.
     Suspect(Why),
     /// The suspicion was wrong, or its cause is gone.
@@ -197,6 +201,8 @@ struct Life {
     ack_at: Mono,
     looked_at: Mono,
     suspected: Option<Why>,
+    /// Nudged since the last packet.
+    nudged: bool,
 }
 
 /// The uplink. See the module head for how to drive it.
@@ -243,6 +249,7 @@ impl Uplink {
             ack_at: now,
             looked_at: now,
             suspected: None,
+            nudged: false,
         });
         for known in &welcome.known {
             match self.lane_mut(known.lane) {
@@ -367,6 +374,7 @@ impl Uplink {
     pub fn on_rx(&mut self, now: Mono) {
         if let Some(life) = &mut self.life {
             life.rx_at = now;
+            life.nudged = false;
             if life.suspected == Some(Why::Silent) {
                 life.suspected = None;
                 self.recovered = true;
@@ -393,13 +401,22 @@ impl Uplink {
         if let Some(why) = self.suspicion(now) {
             return Some(Order::Suspect(why));
         }
+        if self.is_nudge_due(now) {
+            return Some(Order::Nudge);
+        }
         self.turn(now)
     }
 
     /// When `next` must be called at the latest, if nothing happens before.
     pub fn wake_at(&self) -> Option<Mono> {
         let life = self.life.as_ref()?;
-        let poll = life.unacked_since.map(|_| life.looked_at.after(self.timing.poll));
+        let poll = life.unacked_since.map(|since| {
+            let heard_at = life.rx_at.max(since);
+            let clocks =
+                [heard_at.after(self.timing.liveness / 2), heard_at.after(self.timing.liveness)];
+            let ahead = clocks.into_iter().filter(|at| *at > life.looked_at);
+            ahead.chain([life.looked_at.after(self.timing.poll)]).min().unwrap_or(life.looked_at)
+        });
         let retries = self.lanes.iter().filter_map(|line| line.retry_at);
         let retry = if life.quiesced || life.credit == 0 { None } else { retries.min() };
         poll.into_iter().chain(retry).min()
@@ -462,6 +479,7 @@ impl Uplink {
             self.recovered |= life.suspected.take().is_some();
         } else if life.unacked_since.is_none() {
             life.unacked_since = Some(now);
+            life.nudged = false;
             life.looked_at = now;
         }
     }
@@ -490,6 +508,16 @@ impl Uplink {
         life.suspected
     }
 
+    /// Half of the liveness time has passed without a packet: true once, until one comes.
+    fn is_nudge_due(&mut self, now: Mono) -> bool {
+        let half = self.timing.liveness / 2;
+        let Some(life) = &mut self.life else { return false };
+        let Some(since) = life.unacked_since else { return false };
+        let due = !life.nudged && now.since(life.rx_at.max(since)) >= half;
+        life.nudged |= due;
+        due
+    }
+
     /// Gives a turn to the most urgent lane that has something and for which there is room.
     fn turn(&mut self, now: Mono) -> Option<Order> {
         let life = self.life.as_ref().filter(|life| !life.quiesced && life.credit > 0)?;
@@ -499,9 +527,9 @@ impl Uplink {
         let kept = if line.lane == Lane::State { 0 } else { window / STATE_SHARE };
         let room = (window - kept).saturating_sub(used).min(FRAME_BYTES_MAX);
         // A frame that is longer than the whole window goes alone, or it would never go.
-        let alone = if used == 0 { line.wants.max(1) } else { 0 };
+        let alone = if used == 0 { line.wants().max(1) } else { 0 };
         let bytes_max = room.max(alone);
-        if bytes_max == 0 || bytes_max < line.wants {
+        if bytes_max == 0 || bytes_max < line.wants() {
             return None;
         }
         line.retry_at = None;

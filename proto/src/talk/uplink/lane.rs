@@ -38,8 +38,8 @@ pub(super) struct LaneOut {
     pub(super) flying_bytes: u64,
     /// What the pump is writing now.
     pub(super) turn: Option<Turn>,
-    /// Length of the next frame, when it did not fit last time.
-    pub(super) wants: u64,
+    /// Length of the frame that did not fit last time.
+    wants: (Seq, u64),
     /// The spool gave nothing although it should: do not ask before.
     pub(super) retry_at: Option<Mono>,
     /// The aggregator has more of this stream than we: the spool went back in time.
@@ -68,7 +68,7 @@ impl LaneOut {
             flying: VecDeque::new(),
             flying_bytes: 0,
             turn: None,
-            wants: 0,
+            wants: (Seq::NONE, 0),
             retry_at: None,
             forked: false,
             dicts: VecDeque::new(),
@@ -80,7 +80,7 @@ impl LaneOut {
         self.flying.clear();
         self.flying_bytes = 0;
         self.turn = None;
-        self.wants = 0;
+        self.wants = (Seq::NONE, 0);
         self.retry_at = None;
         self.forked = false;
         self.dicts.clear();
@@ -107,12 +107,16 @@ impl LaneOut {
     }
 
     /// A frame was written. False when it is not the next one.
+    ///
+    /// One that was acked or dropped while its turn was on is no news, but its bytes are on the wire
+    /// and an ack will come for it.
     pub(super) fn on_sent(&mut self, seq: Seq, bytes: u64) -> bool {
-        if seq != self.sent.next() || seq > self.durable {
+        let covered = seq <= self.acked && self.flying.back().is_none_or(|last| last.seq < seq);
+        let next = seq == self.sent.next() && seq <= self.durable;
+        if !covered && !next {
             return false;
         }
         self.fly(Flight { seq, bytes, hole: false });
-        self.wants = 0;
         if let Some(turn) = &mut self.turn {
             turn.reserved = turn.reserved.saturating_sub(bytes);
             turn.sent_any = true;
@@ -175,12 +179,18 @@ impl LaneOut {
         self.turn.map_or(0, |turn| turn.reserved)
     }
 
+    /// The next frame did not fit.
     pub(super) fn want(&mut self, bytes: u64) {
-        self.wants = bytes.min(FRAME_BYTES_MAX);
+        self.wants = (self.sent.next(), bytes.min(FRAME_BYTES_MAX));
+    }
+
+    /// Length of the next frame, when it is known because it did not fit; else 0.
+    pub(super) fn wants(&self) -> u64 {
+        if self.wants.0 == self.sent.next() { self.wants.1 } else { 0 }
     }
 
     fn fly(&mut self, flight: Flight) {
-        self.sent = flight.seq;
+        self.sent = self.sent.max(flight.seq);
         self.sent_ever = self.sent_ever.max(flight.seq);
         self.flying_bytes += flight.bytes;
         self.flying.push_back(flight);

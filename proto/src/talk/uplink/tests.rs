@@ -129,7 +129,7 @@ fn two_clocks_run_while_data_is_unacked() {
     assert_eq!(up.wake_at(), None);
     obey(&mut up, ms(0), 100);
     let said: Vec<_> = (1..=6).flat_map(|i| obey(&mut up, ms(i * 100), 100)).collect();
-    assert_eq!(said, ["Suspect(Silent)"]);
+    assert_eq!(said, ["Nudge", "Suspect(Silent)"]);
     up.on_rx(ms(610));
     assert_eq!(obey(&mut up, ms(610), 100), ["Recovered"]);
     let mut said = Vec::new();
@@ -148,9 +148,9 @@ fn our_own_sleep_is_not_the_peers_silence() {
     let mut up = uplink(1);
     up.on_welcome(ms(0), &welcome(&[], 1 << 20));
     obey(&mut up, ms(0), 100);
-    assert!(obey(&mut up, ms(20_000), 100).is_empty());
+    assert!(obey(&mut up, ms(20_000), 100).is_empty(), "20 s asleep");
     let said: Vec<_> = (1..=5).flat_map(|i| obey(&mut up, ms(20_000 + i * 100), 100)).collect();
-    assert_eq!(said, ["Suspect(Silent)"]);
+    assert_eq!(said, ["Nudge", "Suspect(Silent)"]);
 }
 
 #[test]
@@ -210,4 +210,20 @@ fn a_dict_goes_once_a_connection() {
     up.on_welcome(ms(0), &welcome(&[], 1));
     assert!(up.is_dict_due(Lane::Logs, 7));
     assert!(!up.is_dict_due(Lane::Bulk, 7), "no such lane here");
+}
+
+#[test]
+fn a_frame_that_is_dropped_while_its_turn_is_on_still_fills_the_window() {
+    let mut up = uplink(5);
+    up.on_welcome(ms(0), &welcome(&[], 1_000));
+    let Some(Order::Send { life, lane, .. }) = up.next(ms(0)) else { panic!() };
+    up.on_dropped(lane, Seq(3));
+    for seq in 1..=2 {
+        up.on_sent(ms(0), Sent { life, lane, seq: Seq(seq), bytes: 400 });
+    }
+    up.on_send_done(ms(0), life, lane, 0);
+    assert_eq!(up.in_flight_bytes(), 800);
+    assert_eq!(obey(&mut up, ms(0), 400), ["logs 4..4"]);
+    up.on_ack(ms(1), lane, LOGS, Seq(2));
+    assert_eq!(obey(&mut up, ms(1), 400), ["logs 4..6"]);
 }
