@@ -1,0 +1,55 @@
+//! `time.step`: clock steps.
+
+use std::time::Duration;
+
+use muster_proto::verdict::Urgency;
+
+use super::definition::{About, Check, Pace, Scale};
+use super::findings::Findings;
+use super::gather::Case;
+use super::words;
+
+const ABOUT: About = About {
+    id: "time.step",
+    summary: "clock steps",
+    manual: "How far wall time and monotonic time drifted apart within ten minutes. WARN from 1 s, CRIT from 60 s \
+             (own figures): the clock was set, or the machine slept.",
+    runbook: "journalctl -u chrony -u systemd-timesyncd; records of that moment carry two kinds of time",
+    urgency: Urgency::Info,
+    scale: Scale::above(1.0, 60.0, 0.0, "s"),
+    pace: Pace::AT_ONCE,
+};
+
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// The check.
+pub struct TimeStep;
+
+impl Check for TimeStep {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn judge(&self, case: &Case, out: &mut Findings<'_>) {
+        let Some((low, high)) = case.history.range("clock.ahead", WINDOW) else { return };
+        let step = high - low;
+        out.level("", step, format!("{} in 10 min", words::seconds(step)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::checks::door::check;
+
+    #[test]
+    fn a_quiet_clock() {
+        check(
+            "time.step",
+            "== +60
+",
+            expect![[""]],
+        );
+    }
+}
