@@ -4,7 +4,8 @@
 //!
 //! Inside, imports run `main → app → parts → config → proto, spool`.
 
-pub mod config;
-pub mod roster;
 pub mod cli;
+pub mod config;
 pub mod inbox;
+pub mod roster;
+pub mod stores;
