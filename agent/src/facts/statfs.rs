@@ -233,3 +233,78 @@ fn ask_kernel(mountpoint: &str) -> Usage {
         Err(errno) => Usage::Failed(errno.desc().to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Condvar;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A kernel in which mounts named `/hung…` answer when the gate opens.
+    #[derive(Default)]
+    struct Kernel {
+        gate: (Mutex<bool>, Condvar),
+        asked: AtomicUsize,
+    }
+
+    impl Kernel {
+        fn ask(&self, mountpoint: &str) -> Usage {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            if mountpoint.starts_with("/hung") {
+                let (is_open, opened) = &self.gate;
+                let guard = opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open);
+                drop(guard.unwrap());
+            }
+            Usage::Known(Room { size_bytes: mountpoint.len() as u64, ..Room::default() })
+        }
+
+        fn open_gate(&self) {
+            *self.gate.0.lock().unwrap() = true;
+            self.gate.1.notify_all();
+        }
+    }
+
+    fn mounts() -> Vec<Mount> {
+        let named = |mountpoint: &str| Mount {
+            mountpoint: mountpoint.to_owned(),
+            fstype: "ext4".to_owned(),
+            ..Mount::default()
+        };
+        ["/a", "/hung1", "/bb", "/hung2", "/ccc"].map(named).to_vec()
+    }
+
+    /// `.` known, `s` slow, `h` hung.
+    #[track_caller]
+    fn check(prober: &Prober, kernel: &Arc<Kernel>, now_s: u64, expected: &str) {
+        let mut mounts = mounts();
+        let asked = Arc::clone(kernel);
+        let ask = Arc::new(move |mountpoint: &str| asked.ask(mountpoint));
+        prober.fill(&mut mounts, Mono(now_s * 1_000_000), ask);
+        let letter = |mount: &Mount| match mount.usage {
+            Usage::Known(room) if room.size_bytes == mount.mountpoint.len() as u64 => '.',
+            Usage::Slow => 's',
+            Usage::Hung => 'h',
+            _ => '?',
+        };
+        assert_eq!(mounts.iter().map(letter).collect::<String>(), expected);
+    }
+
+    #[test]
+    fn hung_mounts_delay_nobody_and_are_asked_once() {
+        let (prober, kernel) = (Prober::default(), Arc::new(Kernel::default()));
+        check(&prober, &kernel, 0, ".s.s.");
+        assert_eq!(kernel.asked.load(Ordering::SeqCst), 5);
+        // Still in flight: not asked again, and hung once the time is over.
+        check(&prober, &kernel, 4, ".s.s.");
+        check(&prober, &kernel, 5, ".h.h.");
+        assert_eq!(kernel.asked.load(Ordering::SeqCst), 5 + 3 + 3);
+        kernel.open_gate();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !lock(&prober.in_flight).is_empty() {
+            assert!(Instant::now() < deadline, "the sleepers never woke");
+            std::thread::yield_now();
+        }
+        check(&prober, &kernel, 20, ".....");
+    }
+}
