@@ -10,7 +10,7 @@
 //! - The caller waits at most [`PATIENCE`], and only while a question is new.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -132,46 +132,15 @@ impl Prober {
             }
         }
         let open = questions.len();
-        let (answers_tx, answers) = mpsc::channel();
         let round = Arc::new(Round {
             questions: Mutex::new(questions),
             in_flight: Arc::clone(&self.in_flight),
             ask,
             now,
         });
-        self.gather(&round, answers_tx, &answers, open, mounts);
-    }
-
-    fn gather(
-        &self,
-        round: &Arc<Round>,
-        answers_tx: Sender<Answer>,
-        answers: &mpsc::Receiver<Answer>,
-        mut open: usize,
-        mounts: &mut [Mount],
-    ) {
-        let deadline = Instant::now() + PATIENCE;
-        if open > 0 {
-            round.spawn(&answers_tx);
-        }
-        while open > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            match answers.recv_timeout(left.min(STUCK_AFTER)) {
-                Ok((at, usage)) => {
-                    mounts[at].usage = usage;
-                    open -= 1;
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    if !lock(&round.questions).is_empty() {
-                        round.spawn(&answers_tx);
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
+        round.gather(open, mounts);
+        // What nobody came to ask is asked in the next round, not by a sleeper of this one.
+        lock(&round.questions).clear();
     }
 }
 
@@ -184,6 +153,30 @@ struct Round {
 }
 
 impl Round {
+    /// Has the questions asked and collects answers until all are there or patience ends.
+    fn gather(self: &Arc<Round>, mut open: usize, mounts: &mut [Mount]) {
+        let deadline = Instant::now() + PATIENCE;
+        let (answers_tx, answers) = mpsc::channel();
+        if open > 0 {
+            self.spawn(&answers_tx);
+        }
+        while open > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match answers.recv_timeout(left.min(STUCK_AFTER)) {
+                Ok((at, usage)) => {
+                    mounts[at].usage = usage;
+                    open -= 1;
+                }
+                Err(_) if left.is_zero() => return,
+                Err(_) => {
+                    if !lock(&self.questions).is_empty() {
+                        self.spawn(&answers_tx);
+                    }
+                }
+            }
+        }
+    }
+
     /// Starts an expendable thread. When there are too many already, the questions stay unasked.
     fn spawn(self: &Arc<Round>, answers: &Sender<Answer>) {
         if lock(&self.in_flight).len() >= THREADS_MAX {
