@@ -217,3 +217,82 @@ pub fn judge_all(case: &Case, settings: &Settings) -> Vec<Finding> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_check_has_its_words() {
+        let mut ids = BTreeSet::new();
+        for entry in catalogue() {
+            let id = entry.id;
+            assert!(ids.insert(id), "{id} stands there twice");
+            assert!(
+                id.contains('.')
+                    && id.bytes().all(|b| b.is_ascii_lowercase() || b"._0123456789".contains(&b)),
+                "{id}"
+            );
+            assert!(
+                entry.manual.len() > 60 && entry.manual.ends_with('.'),
+                "{id}: {}",
+                entry.manual
+            );
+            assert!(!entry.runbook.is_empty() && !entry.runbook.contains('\n'), "{id}");
+            assert!(
+                entry.summary.len() < 80 && !entry.summary.ends_with('.'),
+                "{id}: {}",
+                entry.summary
+            );
+            assert!(entry.pace.raise_evals > 0 && entry.pace.clear_evals > 0, "{id}");
+            if let (Some(warn), Some(crit)) = (entry.scale.warn, entry.scale.crit) {
+                assert_eq!(
+                    warn < crit,
+                    entry.scale.bad == definition::Bad::Above,
+                    "{id}: {:?}",
+                    entry.scale
+                );
+            }
+        }
+        assert!(ids.len() >= 50, "{}", ids.len());
+    }
+
+    #[test]
+    fn an_empty_machine_has_no_checks_and_breaks_none() {
+        let case = Case::unread(Clock::default());
+        assert_eq!(judge_all(&case, &Settings::default()), []);
+    }
+
+    #[test]
+    fn every_fact_unreadable_is_unknown_and_never_ok() {
+        let mut case = Case::unread(Clock::default());
+        let broken = || crate::host::HostError::malformed("it", "rubbish");
+        case.facts.memory = Err(broken());
+        case.facts.mounts = Err(broken());
+        case.facts.units = Err(broken());
+        case.processes = Err(broken());
+        let found = judge_all(&case, &Settings::default());
+        assert!(found.len() >= 10);
+        assert!(
+            found.iter().all(|finding| finding.verdict == muster_proto::verdict::Verdict::Unknown),
+            "{found:?}"
+        );
+    }
+
+    /// The floor of issue 2: this host, whatever it is, answers at least twenty questions by itself.
+    #[test]
+    fn the_live_host_answers_at_least_twenty_questions() {
+        let found = run_once(&Host::live(), &Settings::default());
+        for finding in &found {
+            println!(
+                "{:<7} {:<20} {:<28} {}",
+                finding.verdict, finding.id, finding.instance, finding.message
+            );
+        }
+        let ids: BTreeSet<&str> = found.iter().map(|finding| finding.id).collect();
+        println!("{} findings of {} checks", found.len(), ids.len());
+        assert!(ids.len() >= 20, "{} checks exist here: {ids:?}", ids.len());
+    }
+}

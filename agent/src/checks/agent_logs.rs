@@ -79,6 +79,14 @@ mod tests {
             source("/var/log/secret.log", Some("Permission denied (os error 13)"), 0),
             source("/var/log/flood.log", None, 2 << 30),
         ];
-        check_own("agent.logs", &OwnFacts { logs, ..OwnFacts::default() }, expect![[""]]);
+        check_own(
+            "agent.logs",
+            &OwnFacts { logs, ..OwnFacts::default() },
+            expect![[r#"
+            warn /var/log/secret.log: cannot be read: Permission denied (os error 13); 0 B behind, 0 records lost in 1 h
+            crit /var/log/flood.log: 2.0 GiB behind, 0 records lost in 1 h
+            ok: 2 of 3 sources need a look
+        "#]],
+        );
     }
 }

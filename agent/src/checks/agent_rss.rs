@@ -44,7 +44,9 @@ mod tests {
         check_own(
             "agent.rss",
             &OwnFacts { rss_bytes: Some(70 << 20), ..OwnFacts::default() },
-            expect![[""]],
+            expect![[r#"
+                warn: 70.0 MiB resident
+            "#]],
         );
         check_own("agent.rss", &OwnFacts::default(), expect![[""]]);
     }

@@ -73,6 +73,14 @@ mod tests {
             spool(Lane::Logs, 20, Some("No space left on device (os error 28)"), 0),
         ];
         let own = OwnFacts { spools, ..OwnFacts::default() };
-        check_own("agent.spool", &own, expect![[""]]);
+        check_own(
+            "agent.spool",
+            &own,
+            expect![[r#"
+            ok state: 1.0% used (10 B of 1000 B)
+            warn metrics: 60.0% used (600 B of 1000 B), 7 frames dropped
+            crit logs: cannot write: No space left on device (os error 28); 2.0% used (20 B of 1000 B)
+        "#]],
+        );
     }
 }

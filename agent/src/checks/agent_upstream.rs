@@ -45,7 +45,7 @@ impl Check for AgentUpstream {
 
 fn message(uplink: &UplinkFacts, late_s: u64) -> String {
     let late =
-        if late_s == 0 { String::new() } else { format!(", last ack {} ago", words::span(late_s)) };
+        if late_s == 0 { String::new() } else { format!(", no ack for {}", words::span(late_s)) };
     match (&uplink.connected_to, &uplink.last_error) {
         (Some(name), _) if uplink.is_home => format!("connected to {name}{late}"),
         (Some(name), _) => format!("connected to {name}, away from home{late}"),
@@ -85,11 +85,31 @@ mod tests {
             has_unacked: false,
             last_error: None,
         };
-        check(uplink.clone(), expect![[""]]);
-        check(UplinkFacts { has_unacked: true, ..uplink.clone() }, expect![[""]]);
-        check(UplinkFacts { is_home: false, ..uplink.clone() }, expect![[""]]);
+        check(
+            uplink.clone(),
+            expect![[r#"
+            ok: connected to agg1
+        "#]],
+        );
+        check(
+            UplinkFacts { has_unacked: true, ..uplink.clone() },
+            expect![[r#"
+            warn: connected to agg1, last ack 5 min ago
+        "#]],
+        );
+        check(
+            UplinkFacts { is_home: false, ..uplink.clone() },
+            expect![[r#"
+            ok: connected to agg1, away from home
+        "#]],
+        );
         let last_error = Some("agg1: no answer".to_owned());
         let lost = UplinkFacts { connected_to: None, last_ack_at: None, last_error, ..uplink };
-        check(lost, expect![[""]]);
+        check(
+            lost,
+            expect![[r#"
+            crit: not connected: agg1: no answer, last ack 2 h 30 min ago
+        "#]],
+        );
     }
 }

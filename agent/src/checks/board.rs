@@ -338,3 +338,201 @@ impl Entry {
 fn shape(message: &str) -> String {
     message.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use muster_proto::verdict::Urgency;
+
+    use super::*;
+    use crate::checks::door::{START_S, at};
+    use crate::checks::settings::Override;
+    use crate::facts::mounts::Mount;
+    use crate::facts::statfs::{Room, Usage};
+
+    /// One filesystem with that much free, in percent; `None`: it is not mounted.
+    fn case(second: u64, free: Option<u64>) -> Case {
+        let mut case = Case::unread(at(second));
+        let usage = |free: u64| {
+            Usage::Known(Room {
+                size_bytes: 1000,
+                free_bytes: free * 10,
+                avail_bytes: free * 10,
+                files: 0,
+                files_free: 0,
+            })
+        };
+        let mount = |free| Mount {
+            mountpoint: "/srv".into(),
+            fstype: "ext4".into(),
+            usage: usage(free),
+            ..Mount::default()
+        };
+        case.facts.mounts = Ok(free.map(mount).into_iter().collect());
+        case
+    }
+
+    const ONLY_SPACE: &[&dyn Check] = &[&crate::checks::fs_space::FsSpace];
+
+    /// One record a line, with the second it came at.
+    fn lines(second: u64, records: &[StateRecord]) -> String {
+        let line = |record: &StateRecord| match record {
+            StateRecord::Check(s) => {
+                let since = s.since.as_secs() - START_S;
+                format!("{second:>5} {} {} since {since}: {}\n", s.instance, s.verdict, s.message)
+            }
+            StateRecord::CheckGone { instance, .. } => format!("{second:>5} {instance} gone\n"),
+            StateRecord::FullReport { .. } => format!("{second:>5} full report\n"),
+            other => panic!("not a record of the board: {other:?}"),
+        };
+        records.iter().map(line).collect()
+    }
+
+    /// `story`: free percent every 30 s, `-` for not mounted, `?` for unreadable.
+    #[track_caller]
+    fn check(story: &str, expected: Expect) {
+        let mut board = Board::with_checks(ONLY_SPACE, Settings::default());
+        let mut told = String::new();
+        for (index, word) in story.split_whitespace().enumerate() {
+            let second = index as u64 * 30;
+            let mut case = case(second, word.parse().ok());
+            if word == "?" {
+                case.facts.mounts = Err(crate::host::HostError::malformed("mountinfo", "rubbish"));
+            }
+            told.push_str(&lines(second, &board.round(at(second), &case)));
+        }
+        expected.assert_eq(&told);
+    }
+
+    #[test]
+    fn a_full_filesystem_stays_critical() {
+        let story = format!("50 50 {} {}", "0 ".repeat(24), "5 ".repeat(24));
+        check(&story, expect![[""]]);
+    }
+
+    #[test]
+    fn a_dip_is_no_news_but_a_line() {
+        check("50 50 3 3 50 50 50 50 50 50 50 50 50", expect![[""]]);
+    }
+
+    #[test]
+    fn what_vanishes_is_retired_and_not_resolved() {
+        let story = format!("{} - - - - - 50", "1 ".repeat(12));
+        check(&story, expect![[""]]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_turns_unknown_where_it_was_known() {
+        check("50 ? 50 50 ? ? ? ? 50 50", expect![[""]]);
+    }
+
+    #[test]
+    fn a_restart_keeps_since_and_evidence() {
+        let mut board = Board::with_checks(ONLY_SPACE, Settings::default());
+        for second in (0..600).step_by(30) {
+            board.round(at(second), &case(second, Some(1)));
+        }
+        let before = board.states();
+        assert_eq!((before[0].verdict, before[0].since), (Verdict::Crit, at(300).utc));
+        assert!(before[0].evidence.contains("/srv"), "{}", before[0].evidence);
+        // As JSON: the store keeps text or CBOR, whichever it likes.
+        let kept: Kept =
+            serde_json::from_str(&serde_json::to_string(&board.kept()).unwrap()).unwrap();
+        assert_eq!(kept, board.kept());
+        let mut after = Board::restore(Settings::default(), kept);
+        after.checks = ONLY_SPACE;
+        assert_eq!(after.states(), before);
+        after.round(at(5), &case(5, Some(1)));
+        assert_eq!(
+            (after.states()[0].verdict, after.states()[0].since),
+            (Verdict::Crit, at(300).utc)
+        );
+    }
+
+    #[test]
+    fn a_restart_retires_nothing_before_it_has_looked() {
+        let mut board = Board::with_checks(ONLY_SPACE, Settings::default());
+        board.round(at(0), &case(0, Some(50)));
+        let mut after = Board::restore(Settings::default(), board.kept());
+        after.checks = ONLY_SPACE;
+        assert!(after.round(at(0), &case(0, None)).is_empty());
+        assert!(after.round(at(15), &case(15, None)).is_empty());
+        assert_eq!(lines(90, &after.round(at(90), &case(90, None))), "   90 /srv gone\n");
+    }
+
+    #[test]
+    fn nothing_goes_stale_while_it_is_asked() {
+        let mut board = Board::with_checks(ONLY_SPACE, Settings::default());
+        let mut last = 0;
+        for second in (0..7200).step_by(15) {
+            for record in board.round(at(second), &case(second, Some(50))) {
+                assert!(matches!(record, StateRecord::Check(_)));
+                assert!(second - last <= u64::from(VALID_FOR_S) / 2);
+                last = second;
+            }
+        }
+        assert!(last > 6000, "the last one came at {last}");
+    }
+
+    #[test]
+    fn settings_reach_the_records_and_silence_instances() {
+        let mut settings = Settings::default();
+        settings.add(
+            "fs.space",
+            Override {
+                instance: "/s*".into(),
+                warn: Some(60.0),
+                urgency: Some(Urgency::Info),
+                owner: Some("storage".into()),
+                runbook: Some("https://wiki/space".into()),
+                ..Override::default()
+            },
+        );
+        let mut board = Board::with_checks(ONLY_SPACE, settings.clone());
+        for second in (0..600).step_by(30) {
+            board.round(at(second), &case(second, Some(50)));
+        }
+        let state = &board.states()[0];
+        assert_eq!(
+            (state.verdict, state.urgency, state.owner.as_str()),
+            (Verdict::Warn, Urgency::Info, "storage")
+        );
+        assert_eq!(state.runbook, "https://wiki/space");
+        settings.add("fs.space", Override { enabled: Some(false), ..Override::default() });
+        let mut silent = Board::with_checks(ONLY_SPACE, settings);
+        assert!(silent.round(at(0), &case(0, Some(1))).is_empty());
+    }
+
+    #[test]
+    fn a_full_report_begins_with_its_mark() {
+        let mut board = Board::with_checks(ONLY_SPACE, Settings::default());
+        board.round(at(0), &case(0, Some(50)));
+        let report = board.full_report(at(1));
+        assert_eq!(
+            lines(1, &report),
+            "    1 full report\n    1 /srv ok since 0: 50.0% free (500 B of 1000 B)\n"
+        );
+    }
+
+    /// Random worlds: whatever is read, a round neither panics nor floods, and `since` never lies ahead.
+    #[test]
+    fn random_worlds_do_not_upset_the_board() {
+        for seed in 0..20 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut board = Board::new(Settings::default());
+            let mut second = 0;
+            let mut sent = 0;
+            for _ in 0..300 {
+                second += rng.u64(1..60);
+                let free = rng.u64(0..120);
+                let case = case(second, (free <= 100).then_some(free));
+                sent += board.round(at(second), &case).len();
+                assert!(
+                    board.states().iter().all(|state| state.since <= at(second).utc),
+                    "seed {seed}"
+                );
+            }
+            assert!(sent < 300, "seed {seed}: {sent} records in 300 rounds of one filesystem");
+        }
+    }
+}

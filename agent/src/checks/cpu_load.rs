@@ -58,7 +58,9 @@ mod tests {
 cpu0 1 1 1 1
 cpu1 1 1 1 1
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: load 5.00 on 2 processors, 2.50 each
+            "#]],
         );
     }
 

@@ -65,7 +65,9 @@ mod tests {
 == sys/devices/system/cpu/online
 0-5,7
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: 7 processors online, 8 when first seen
+            "#]],
         );
     }
 }

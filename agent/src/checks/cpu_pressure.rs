@@ -48,7 +48,9 @@ mod tests {
 some avg10=99.00 avg60=98.00 avg300=61.00 total=1
 full avg10=9.00 avg60=30.00 avg300=12.50 total=1
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: something waited 61.0% of 5 min, 98.0% of 1 min
+            "#]],
         );
     }
 

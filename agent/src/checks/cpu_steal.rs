@@ -62,7 +62,9 @@ cpu 0 0 0 0 0 0 0 0 0 0
 == proc/stat
 cpu 40 0 0 40 0 0 0 20 0 0
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 20.0% stolen over 60 s
+            "#]],
         );
     }
 

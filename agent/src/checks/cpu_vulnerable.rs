@@ -59,7 +59,9 @@ Vulnerable: Clear CPU buffers attempted, no microcode
 == sys/devices/system/cpu/vulnerabilities/l1tf
 Not affected
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: vulnerable to mds
+            "#]],
         );
     }
 }

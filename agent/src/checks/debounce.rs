@@ -234,7 +234,7 @@ mod tests {
             "cccuuuucoooooo",
             expect![[r#"
                 cccuuuucoooooo
-                cccccuucccccoo
+                oocccuucccccoo
             "#]],
         );
     }

@@ -50,7 +50,9 @@ mod tests {
 some avg10=99.00 avg60=98.00 avg300=61.00 total=1
 full avg10=9.00 avg60=30.00 avg300=12.50 total=1
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: everything waited 12.5% of 5 min, 30.0% of 1 min
+            "#]],
         );
     }
 

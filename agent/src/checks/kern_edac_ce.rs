@@ -60,7 +60,9 @@ mod tests {
 == proc/stat
 btime 1766966400
 ",
-            expect![[""]],
+            expect![[r#"
+                warn mc0: 90 in 3 d 0 h, 30.0 a day
+            "#]],
         );
     }
 }

@@ -51,7 +51,9 @@ mod tests {
 == proc/stat
 btime 1766966400
 ",
-            expect![[""]],
+            expect![[r#"
+                crit mc0: 1 since boot
+            "#]],
         );
     }
 }

@@ -52,7 +52,9 @@ mod tests {
 == proc/sys/kernel/random/poolsize
 4096
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: 90 bits of 4096
+            "#]],
         );
     }
 

@@ -57,7 +57,9 @@ mod tests {
 == proc/sys/kernel/hung_task_detect_count
 3
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 1 task in 10 min, 3 since boot
+            "#]],
         );
     }
 

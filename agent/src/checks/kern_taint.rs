@@ -75,7 +75,9 @@ mod tests {
 == proc/sys/kernel/tainted
 4608
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: tainted WO, newly W
+            "#]],
         );
     }
 
@@ -86,7 +88,9 @@ mod tests {
             "== proc/sys/kernel/tainted
 128
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: tainted D
+            "#]],
         );
     }
 
@@ -97,7 +101,9 @@ mod tests {
             "== proc/sys/kernel/tainted
 4097
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: tainted PO
+            "#]],
         );
     }
 }

@@ -55,7 +55,9 @@ MemTotal: 1000 kB
 MemFree: 1 kB
 MemAvailable: 90 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 9.0% available (90.0 KiB of 1000 KiB)
+            "#]],
         );
     }
 
@@ -66,7 +68,9 @@ MemAvailable: 90 kB
             "== proc/meminfo
 MemTotal: 1000 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                unknown: cannot tell: meminfo lacks MemTotal or MemAvailable
+            "#]],
         );
     }
 }

@@ -73,7 +73,9 @@ Committed_AS: 99 kB
 CommitLimit: 100 kB
 Committed_AS: 95 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 95.0% promised (95.0 KiB of 100 KiB)
+            "#]],
         );
     }
 }

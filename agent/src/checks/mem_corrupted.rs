@@ -46,7 +46,9 @@ mod tests {
             "== proc/meminfo
 HardwareCorrupted: 4 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 4.0 KiB broken
+            "#]],
         );
     }
 

@@ -55,7 +55,9 @@ mod tests {
 oom_kill 7
 == +60
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: 0 kills in 30 min, 7 since boot
+            "#]],
         );
     }
 
@@ -70,7 +72,9 @@ oom_kill 7
 oom_kill 9
 == +60
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 2 kills in 30 min, 9 since boot
+            "#]],
         );
     }
 
@@ -86,7 +90,9 @@ oom_kill 9
 == +1000
 == +1000
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: 0 kills in 30 min, 9 since boot
+            "#]],
         );
     }
 }

@@ -65,7 +65,9 @@ MemTotal: 1000000 kB
 == proc/meminfo
 MemTotal: 750000 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: 732 MiB, was 977 MiB
+            "#]],
         );
     }
 
@@ -82,7 +84,9 @@ MemTotal: 2000000 kB
 == proc/meminfo
 MemTotal: 1990000 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: 1.9 GiB
+            "#]],
         );
     }
 }

@@ -48,7 +48,9 @@ mod tests {
 MemTotal: 1000 kB
 SUnreclaim: 300 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 30.0% of memory (300 KiB)
+            "#]],
         );
     }
 }

@@ -67,7 +67,9 @@ MemTotal: 1000 kB
 SwapTotal: 1024 kB
 SwapFree: 64 kB
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 93.8% used (960 KiB of 1.0 MiB)
+            "#]],
         );
     }
 }

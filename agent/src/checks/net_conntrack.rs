@@ -55,7 +55,9 @@ mod tests {
 == proc/sys/net/netfilter/nf_conntrack_max
 100
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: 95.0% used (95 of 100)
+            "#]],
         );
     }
 

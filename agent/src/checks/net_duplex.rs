@@ -52,6 +52,8 @@ mod tests {
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == sys/class/net/eth0/duplex
@@ -69,6 +71,8 @@ half
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == sys/class/net/eth0/duplex

@@ -67,6 +67,8 @@ mod tests {
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == proc/net/dev
@@ -91,6 +93,8 @@ eth0: 0 4000 90 0 0 0 0 0 0 1000 30 0 0 0 0 0
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == proc/net/dev

@@ -58,6 +58,8 @@ mod tests {
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == sys/class/net/eth0/carrier_changes

@@ -69,7 +69,9 @@ up
 == sys/class/net/eth0/operstate
 down
 ",
-            expect![[""]],
+            expect![[r#"
+                crit eth0: no link, had one (operstate down)
+            "#]],
         );
     }
 
@@ -88,7 +90,9 @@ x
 == sys/class/net/eth0/operstate
 down
 ",
-            expect![[""]],
+            expect![[r#"
+                ok eth0: down (operstate down)
+            "#]],
         );
     }
 

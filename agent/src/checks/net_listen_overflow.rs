@@ -69,7 +69,9 @@ Udp: 0 0
 TcpExt: ListenOverflows ListenDrops
 TcpExt: 120 120
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 2.0 overflows a second
+            "#]],
         );
     }
 

@@ -75,7 +75,9 @@ Udp: 0 0
 TcpExt: ListenOverflows ListenDrops
 TcpExt: 0 0
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 5.0% sent again (100 of 2000)
+            "#]],
         );
     }
 
@@ -101,7 +103,9 @@ Udp: 0 0
 TcpExt: ListenOverflows ListenDrops
 TcpExt: 0 0
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: 0.0% sent again (9 of 20)
+            "#]],
         );
     }
 }

@@ -57,6 +57,8 @@ mod tests {
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == sys/class/net/eth0/speed
@@ -77,6 +79,8 @@ x
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == sys/class/net/eth0/speed
@@ -94,6 +98,8 @@ x
 x
 == sys/class/net/eth0/flags
 0x1003
+== sys/class/net/eth0/operstate
+up
 == sys/class/net/lo/flags
 0x9
 == sys/class/net/eth0/speed

@@ -70,7 +70,9 @@ Udp: 1200 0
 TcpExt: ListenOverflows ListenDrops
 TcpExt: 0 0
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 20.0 datagrams lost a second
+            "#]],
         );
     }
 }

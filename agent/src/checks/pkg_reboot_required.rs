@@ -61,7 +61,9 @@ mod tests {
 linux-image-6.1.0-38-amd64
 dbus
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: required for 10 d 0 h: dbus, linux-image-6.1.0-38-amd64
+            "#]],
         );
     }
 
@@ -71,7 +73,9 @@ dbus
             "pkg.reboot_required",
             "== var/lib/dpkg/status
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: no reboot required
+            "#]],
         );
     }
 

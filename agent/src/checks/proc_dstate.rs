@@ -72,7 +72,9 @@ mod tests {
 == +60
 == +60
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: 1 process in uninterruptible sleep, pid 7 for at least 3 min
+            "#]],
         );
     }
 }

@@ -49,7 +49,9 @@ mod tests {
             "== proc/sys/fs/file-nr
 95 0 100
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: 95.0% used (95 of 100)
+            "#]],
         );
     }
 
@@ -60,7 +62,9 @@ mod tests {
             "== proc/sys/fs/file-nr
 593 0 9223372036854775807
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: 0.0% used (593 of 9223372036854775807)
+            "#]],
         );
     }
 }

@@ -56,7 +56,9 @@ mod tests {
 == proc/7/stat
 7 (java) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 89 0 5 0 10 0
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: 90.0% used (90 of 100)
+            "#]],
         );
     }
 }

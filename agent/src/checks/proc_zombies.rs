@@ -80,7 +80,9 @@ bad-parent
 == proc/300/stat
 300 (y) Z 6 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 10 0
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: 12 zombies, 11 of them of bad-parent (pid 5)
+            "#]],
         );
     }
 }

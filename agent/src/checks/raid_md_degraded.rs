@@ -71,7 +71,9 @@ recover
 == sys/block/md0/md/dev-sdb1/state
 faulty
 ",
-            expect![[""]],
+            expect![[r#"
+                crit md0: raid1 clean, 1 of 2 disks, recover runs, faulty: sdb1
+            "#]],
         );
     }
 
@@ -90,7 +92,9 @@ active
 == sys/block/md0/md/sync_action
 idle
 ",
-            expect![[""]],
+            expect![[r#"
+                ok md0: raid1 active, 2 of 2 disks
+            "#]],
         );
     }
 

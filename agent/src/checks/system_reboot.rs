@@ -67,7 +67,9 @@ btime 1767225640
 == proc/sys/kernel/random/boot_id
 bbb
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: rebooted 20 s ago
+            "#]],
         );
     }
 
@@ -82,7 +84,9 @@ btime 1767225500
 == proc/sys/kernel/random/boot_id
 aaa
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: up for 1 min
+            "#]],
         );
     }
 }

@@ -52,7 +52,9 @@ maxerror 20000
 offset -300000000
 tick 10000
 ",
-            expect![[""]],
+            expect![[r#"
+                warn: off by 300.0 ms
+            "#]],
         );
     }
 

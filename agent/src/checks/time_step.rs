@@ -49,7 +49,9 @@ mod tests {
             "time.step",
             "== +60
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: 0 µs in 10 min
+            "#]],
         );
     }
 }

@@ -58,7 +58,9 @@ maxerror 16000000
 offset 0
 tick 10000
 ",
-            expect![[""]],
+            expect![[r#"
+                crit: not synchronised, may be off by 16.0 s
+            "#]],
         );
     }
 
@@ -73,7 +75,9 @@ maxerror 20000
 offset 0
 tick 10000
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: synchronised, may be off by 20.0 ms
+            "#]],
         );
     }
 }

@@ -78,7 +78,10 @@ virtualization kvm
 unit a.service loaded activating auto-restart simple 6
 unit b.service loaded active running simple 0
 ",
-            expect![[""]],
+            expect![[r#"
+                warn a.service: 5 restarts in 10 min, now activating (auto-restart)
+                ok: 1 of 2 services restart in a loop
+            "#]],
         );
     }
 }

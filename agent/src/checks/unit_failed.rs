@@ -81,7 +81,10 @@ virtualization kvm
 unit ssh.service loaded active running notify 0
 unit nginx.service loaded failed failed forking 2
 ",
-            expect![[""]],
+            expect![[r#"
+                ok: 1 failed, see each, 2 loaded, system running
+                crit nginx.service: failed (failed)
+            "#]],
         );
     }
 

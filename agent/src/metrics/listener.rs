@@ -53,8 +53,7 @@ pub async fn run(listener: TcpListener, mut latest: watch::Receiver<Latest>) {
                     connections.spawn(answer(stream, page));
                 }
                 Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "Cannot accept a connection for /metrics.");
+                    tracing::warn!(%error, "Cannot accept a connection for /metrics.");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             },
