@@ -23,6 +23,8 @@ use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
 use muster_spool::{CursorError, RealDisk, Settings, Spool, SpoolError};
 
+use crate::logs::{Batch, Outlet};
+
 mod board;
 mod dicts;
 mod keeper;
@@ -31,6 +33,8 @@ pub use board::{Dropped, LaneBoard, LaneView};
 
 /// Deposits that wait for one lane's thread. Small: each may be a whole 256 KiB block.
 pub const LANE_QUEUE_MAX: usize = 4;
+/// The lanes an agent has today, the most urgent first.
+pub const LANES: [Lane; 3] = [Lane::State, Lane::Metrics, Lane::Logs];
 /// Cursor of the uplink in every lane's spool.
 pub const UPLINK_CURSOR: &str = "uplink";
 
@@ -142,11 +146,6 @@ impl ClosedLane {
 }
 
 impl LaneHandle {
-    /// The sender for a source that may wait (log threads).
-    pub fn sender(&self) -> SyncSender<ToLane> {
-        self.sender.clone()
-    }
-
     /// Hands over a deposit without waiting.
     ///
     /// # Errors
@@ -188,4 +187,24 @@ fn settings(lane: Lane, budget_bytes: u64) -> Settings {
 /// The stream of a spool as the wire names it.
 pub(crate) fn stream_of(spool: &Spool) -> StreamId {
     StreamId(spool.stream())
+}
+
+impl Outlet for LaneHandle {
+    fn try_send(&self, batch: Batch) -> Result<(), TrySendError<Batch>> {
+        let Batch { sealed, notes } = batch;
+        let deposit = Deposit { sealed, dict: None, notes };
+        self.sender.try_send(ToLane::Deposit(deposit)).map_err(|error| match error {
+            TrySendError::Full(ToLane::Deposit(back)) => TrySendError::Full(batch_of(back)),
+            TrySendError::Disconnected(ToLane::Deposit(back)) => {
+                TrySendError::Disconnected(batch_of(back))
+            }
+            TrySendError::Full(ToLane::Wake) | TrySendError::Disconnected(ToLane::Wake) => {
+                unreachable!("a deposit was sent")
+            }
+        })
+    }
+}
+
+fn batch_of(deposit: Deposit) -> Batch {
+    Batch { sealed: deposit.sealed, notes: deposit.notes }
 }

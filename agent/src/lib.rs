@@ -4,11 +4,20 @@
 //!
 //! Inside, imports run `main → app → parts → facts/config → proto, spool`.
 
+pub mod checks;
+pub mod app;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod facts;
+pub mod fatal;
 pub mod host;
+pub mod journal;
 pub mod lanes;
+pub mod logs;
 pub mod metrics;
+pub mod own_metrics;
+pub mod report;
+pub mod scrape;
 pub mod status;
 pub mod uplink;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use muster_proto::clock::{Mono, Utc};
 use muster_proto::errors::chain;
@@ -25,18 +25,14 @@ use muster_proto::state::{
 };
 use tokio::sync::watch;
 
-use crate::checks::board::{Board, Kept};
-use crate::checks::gather::Gatherer;
 use crate::checks::own::{LogFacts, OwnFacts, SpoolFacts, UplinkFacts};
-use crate::checks::settings::Settings;
-use crate::facts::Clock;
+use crate::checks::{Board, Gatherer, Kept, ROUND_EVERY, Settings};
+use crate::facts::clock::Clock;
 use crate::host::Host;
 use crate::lanes::{Deposit, LaneHandle};
 use crate::logs::LogStats;
 use crate::uplink::UplinkView;
 
-/// Time between two rounds of checks.
-pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// A full report is made at least this often, so that a lost one heals.
 const FULL_REPORT_EVERY: Duration = Duration::from_secs(600);
 /// Note in the state lane that holds the memory of the checks.
@@ -164,7 +160,7 @@ impl Report {
             let now = Instant::now();
             if now >= check_at {
                 self.round();
-                check_at = now + CHECK_INTERVAL;
+                check_at = now + ROUND_EVERY;
             }
             if now >= heartbeat_at {
                 self.beat();
@@ -184,7 +180,7 @@ impl Report {
     }
 
     fn clock(&self) -> Clock {
-        Clock { utc: utc_now(), mono: mono_since(self.parts.began) }
+        Clock::read(self.parts.began)
     }
 
     fn round(&mut self) {
@@ -216,7 +212,7 @@ impl Report {
     }
 
     fn beat(&mut self) {
-        let at = utc_now();
+        let at = self.clock().utc;
         let mut records = self.gaps(at);
         let interval_s = u32::try_from(self.parts.heartbeat.as_secs()).unwrap_or(u32::MAX);
         let backlog = self.parts.lanes.iter().map(backlog_of).collect();
@@ -254,7 +250,7 @@ impl Report {
     }
 
     fn goodbye(mut self, reason: &str) {
-        let bye = StateRecord::Bye { at: utc_now(), reason: reason.to_owned() };
+        let bye = StateRecord::Bye { at: self.clock().utc, reason: reason.to_owned() };
         self.send(vec![bye], true);
     }
 
@@ -277,7 +273,7 @@ impl Report {
 
     fn seal(&mut self, records: Vec<StateRecord>) -> Result<Sealed, muster_proto::frame::SealError> {
         let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let at = utc_now();
+        let at = self.clock().utc;
         let body = encode_state(&StateBatch { records });
         let facts =
             BodyFacts { kind: Kind::State, dict: 0, records: count, first_at: at, last_at: at };
@@ -343,17 +339,6 @@ fn backlog_of(handle: &LaneHandle) -> Backlog {
     let view = handle.board.view();
     let Seq(frames) = Seq(view.durable.0.saturating_sub(view.released.0));
     Backlog { lane: view.lane, frames, bytes: view.bytes, dropped: view.dropped }
-}
-
-/// Wall time now.
-pub fn utc_now() -> Utc {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Utc(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// Monotonic time since `began`.
-pub fn mono_since(began: Instant) -> Mono {
-    Mono(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Resident memory of this process, bytes (proc_pid_statm(5), second field, in pages).

@@ -12,10 +12,10 @@ use muster_proto::frame::{BodyFacts, Kind, SealError, Sealed, Sealer};
 use muster_proto::metric::{Dict, Scrape, encode_dict, encode_scrapes};
 use tokio::sync::watch;
 
+use crate::facts::clock::Clock;
 use crate::lanes::{Deposit, Dropped, LaneHandle};
 use crate::metrics::Scraper;
 use crate::metrics::listener::Latest;
-use crate::report::{mono_since, utc_now};
 
 /// What the thread needs.
 pub struct ScrapeParts {
@@ -36,7 +36,8 @@ pub fn run(mut parts: ScrapeParts, mut sealer: Sealer, stop: &Receiver<()>) {
     let mut dict = Arc::new(Dict::default());
     let mut next = Instant::now();
     loop {
-        let out = parts.scraper.scrape(utc_now(), mono_since(parts.began));
+        let clock = Clock::read(parts.began);
+        let out = parts.scraper.scrape(clock.utc, clock.mono);
         let fresh = out.dict.map(Arc::new);
         if let Some(fresh) = &fresh {
             dict = fresh.clone();

@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::{AggregatorAddress, UplinkConfig};
+use crate::facts::clock::Clock;
 use crate::lanes::LaneHandle;
 
 mod attempt;
@@ -142,7 +143,7 @@ async fn any_lane_changed(lanes: &[LaneHandle]) {
 
 impl Pump {
     fn new(parts: UplinkParts) -> (Pump, Ears) {
-        let now = turn::mono_now(parts.began);
+        let now = Clock::read(parts.began).mono;
         let choices = Choices {
             away_after: parts.config.away_after,
             home_stable: parts.config.home_stable,
@@ -177,7 +178,7 @@ impl Pump {
     }
 
     fn now(&self) -> Mono {
-        turn::mono_now(self.parts.began)
+        Clock::read(self.parts.began).mono
     }
 
     /// When the machines want to be asked again.
@@ -197,7 +198,7 @@ impl Pump {
             if let Some(choice) = self.failover.next(now) {
                 self.choose(choice).await;
             } else if let Some(order) = self.uplink.next(now) {
-                self.deliver(order);
+                self.deliver(order).await;
             } else if self.failover.phase() == Phase::Drain && self.uplink.is_quiet() {
                 self.failover.on_quiet(now);
             } else {
@@ -386,14 +387,14 @@ impl Pump {
         if let Some(found) = self.tries.remove(&attempt) {
             if let Some(mut line) = found.line {
                 let bye = FromAgent::Bye { reason: reason.to_owned() };
-                let _ = tokio::time::timeout(BYE_PATIENCE, line.control.send(&bye)).await;
+                let _ = tokio::time::timeout(SAY_PATIENCE, line.control.send(&bye)).await;
                 line.connection.close(Close::Normal, reason);
             }
             found.task.abort();
         }
     }
 
-    fn deliver(&mut self, order: Order) {
+    async fn deliver(&mut self, order: Order) {
         match order {
             Order::Send { life, lane, from, bytes_max } => self.begin_turn(Job { life, lane, from, bytes_max }),
             Order::Release { lane, upto } => {
@@ -401,6 +402,7 @@ impl Pump {
                     handle.release(upto);
                 }
             }
+            Order::Nudge => self.say(&FromAgent::Nudge).await,
             Order::Suspect(why) => {
                 tracing::warn!(?why, "The connection is suspected.");
                 let now = self.now();
@@ -431,11 +433,17 @@ impl Pump {
 
     async fn renew_if_due(&mut self) {
         let Some(csr) = self.renewal.due() else { return };
-        let Some(found) = self.live.and_then(|live| self.tries.get_mut(&live)) else {
+        if self.live.is_none() {
             return self.renewal.not_now();
-        };
-        if let Some(line) = &mut found.line {
-            let _ = line.control.send(&FromAgent::Renew { csr }).await;
+        }
+        self.say(&FromAgent::Renew { csr }).await;
+    }
+
+    /// Says something on the live connection. A stream that does not take it is about to end anyway.
+    async fn say(&mut self, message: &FromAgent) {
+        let found = self.live.and_then(|live| self.tries.get_mut(&live));
+        if let Some(line) = found.and_then(|found| found.line.as_mut()) {
+            let _ = tokio::time::timeout(SAY_PATIENCE, line.control.send(message)).await;
         }
     }
 
@@ -474,8 +482,8 @@ impl Pump {
 
 /// A probe that takes longer has failed.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
-/// A goodbye that cannot be said within this is not said.
-const BYE_PATIENCE: Duration = Duration::from_millis(200);
+/// What cannot be said within this is not said.
+const SAY_PATIENCE: Duration = Duration::from_millis(200);
 
 fn start_of(handle: &LaneHandle) -> LaneStart {
     let view = handle.board.view();

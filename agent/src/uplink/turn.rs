@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use muster_link::{Connection, LaneTx, LinkError};
-use muster_proto::clock::Mono;
 use muster_proto::frame::Header;
 use muster_proto::ids::Seq;
 use muster_proto::lane::Lane;
@@ -167,9 +166,4 @@ async fn read(
         }
         Err(_) => Vec::new(),
     }
-}
-
-/// Monotonic time as the machines want it: microseconds since the program began.
-pub fn mono_now(began: std::time::Instant) -> Mono {
-    Mono(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
