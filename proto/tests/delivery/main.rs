@@ -2,6 +2,8 @@
 //!
 //! A failing seed is printed; run it alone with `MUSTER_SEED=n`.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod sim;
 
 use std::time::Duration;
