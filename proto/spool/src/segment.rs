@@ -198,21 +198,22 @@ fn read_over_bad_blocks(
         done => return done,
     };
     let (mut done, mut readable) = (0, 0);
-    for block in into.chunks_mut(BLOCK_BYTES) {
+    while done < into.len() {
+        // Blocks as the disk has them: a bad one must not take its neighbour along.
+        let left_of_block = BLOCK_BYTES - ((at + done as u64) % BLOCK_BYTES as u64) as usize;
+        let stop = into.len().min(done + left_of_block);
+        let block = &mut into[done..stop];
         match disk.read(file, at + done as u64, block) {
-            Ok(count) => {
+            Ok(count) if count < block.len() => {
                 readable += 1;
                 done += count;
-                if count < block.len() {
-                    break;
-                }
+                break;
             }
+            Ok(_) => readable += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-            Err(_) => {
-                block.fill(0);
-                done += block.len();
-            }
+            Err(_) => block.fill(0),
         }
+        done = stop;
     }
     if readable == 0 { Err(first) } else { Ok(done) }
 }

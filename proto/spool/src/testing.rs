@@ -176,7 +176,9 @@ impl MemDisk {
     /// Removes a file, safe at once.
     pub fn erase(&self, file: FileId) {
         let state = &mut *self.state();
-        state.names.remove(&file);
+        if state.names.remove(&file).is_none() {
+            return;
+        }
         state.settle_names();
         state.safe_names.remove(&file);
         state.forget_unnamed();
@@ -219,10 +221,14 @@ impl State {
     }
 
     fn settle_names(&mut self) {
+        let is_any_gone =
+            self.pending_names.iter().any(|change| !matches!(change, NameChange::Add(..)));
         for change in self.pending_names.drain(..) {
             change.apply(&mut self.safe_names);
         }
-        self.forget_unnamed();
+        if is_any_gone {
+            self.forget_unnamed();
+        }
     }
 
     fn forget_unnamed(&mut self) {

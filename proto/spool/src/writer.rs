@@ -222,6 +222,9 @@ impl Spool {
             bytes: bytes as u64,
             bytes_max: bytes_max as u64,
         };
+        if self.notes.value(&key) == value.as_deref() && key.len() <= NOTE_KEY_BYTES_MAX {
+            return Ok(());
+        }
         if key.len() > NOTE_KEY_BYTES_MAX + 1 {
             return Err(too_long(key.len() - 1, NOTE_KEY_BYTES_MAX));
         }

@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn the_order_is_the_same_for_ever() {
         let orders: Vec<_> = (0..4).map(|n| rank(&host(n), &four())).collect();
-        expect_test::expect!["[[0, 3, 1, 2], [1, 2, 3, 0], [1, 3, 2, 0], [0, 2, 1, 3]]"].assert_eq(&format!("{orders:?}"));
+        expect_test::expect!["[[0, 3, 1, 2], [1, 2, 3, 0], [1, 3, 2, 0], [0, 2, 1, 3]]"]
+            .assert_eq(&format!("{orders:?}"));
         assert_eq!(rank("DB1.eqiad.example.org", &four()), rank(&host(1), &four()));
         assert!(rank("db1", &[]).is_empty());
     }

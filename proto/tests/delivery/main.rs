@@ -2,6 +2,8 @@
 //!
 //! A failing seed is printed; run it alone with `MUSTER_SEED=n`.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod sim;
 
 use std::time::Duration;
@@ -80,7 +82,8 @@ fn nothing_is_lost_or_doubled_whatever_breaks() {
         world.heal();
         let deadline = world.now + 120 * SECOND;
         let home = |w: &World| w.is_delivered() && w.agent.failover.phase() == Phase::LiveHome;
-        assert!(world.run(deadline, home), "not delivered and home after two minutes of peace");
+        let peace = world.run(deadline, home);
+        assert!(peace, "not delivered and home after two minutes of peace: {:?}", world.agent);
         world.check();
         world.check_delivered();
         let counted = world.agent.uplink.counters();

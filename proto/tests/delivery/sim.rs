@@ -36,6 +36,7 @@ pub struct Weather {
     pub stingy: bool,
 }
 
+#[derive(Debug)]
 pub struct LaneDisk {
     pub lane: Lane,
     pub stream: StreamId,
@@ -46,6 +47,7 @@ pub struct LaneDisk {
     cursor: u64,
 }
 
+#[derive(Debug)]
 pub struct Agent {
     epoch: u64,
     pub uplink: Uplink,
@@ -312,6 +314,8 @@ impl World {
             self.act(Act::Credit(i, 1 << 20));
         }
         self.weather.late_one_in = 0;
+        self.weather.sync_max = 20 * MS;
+        self.weather.stingy = false;
         self.producing = false;
     }
 
