@@ -85,7 +85,7 @@ pub(crate) mod door;
 
 use std::time::{Duration, Instant};
 
-use muster_proto::verdict::Urgency;
+use muster_proto::verdict::{Urgency, Verdict};
 
 pub use board::{Board, Kept};
 pub use definition::{About, Check, Pace, Scale};
@@ -203,6 +203,16 @@ pub fn run_once(host: &Host, settings: &Settings) -> Vec<Finding> {
     judge_all(gatherer.gather(host, Clock::read(start), None), settings)
 }
 
+/// Exit code of `checks run`: 0 when everything found is ok, else 1.
+pub fn exit_code(found: &[Finding]) -> u8 {
+    u8::from(found.iter().any(|finding| finding.verdict != Verdict::Ok))
+}
+
+/// How many instances of a check were found; 0 means that it does not exist here.
+pub fn instances_here(id: &str, found: &[Finding]) -> usize {
+    found.iter().filter(|finding| finding.id == id).count()
+}
+
 /// Time between the two looks of [`run_once`].
 pub const RATE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -275,10 +285,7 @@ mod tests {
         case.processes = Err(broken());
         let found = judge_all(&case, &Settings::default());
         assert!(found.len() >= 10);
-        assert!(
-            found.iter().all(|finding| finding.verdict == muster_proto::verdict::Verdict::Unknown),
-            "{found:?}"
-        );
+        assert!(found.iter().all(|finding| finding.verdict == Verdict::Unknown), "{found:?}");
     }
 
     /// The floor of issue 2: this host, whatever it is, answers at least twenty questions by itself.

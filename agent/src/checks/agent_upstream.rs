@@ -94,8 +94,8 @@ mod tests {
         check(
             UplinkFacts { has_unacked: true, ..uplink.clone() },
             expect![[r#"
-            warn: connected to agg1, last ack 5 min ago
-        "#]],
+                warn: connected to agg1, no ack for 5 min
+            "#]],
         );
         check(
             UplinkFacts { is_home: false, ..uplink.clone() },
@@ -108,8 +108,8 @@ mod tests {
         check(
             lost,
             expect![[r#"
-            crit: not connected: agg1: no answer, last ack 2 h 30 min ago
-        "#]],
+                crit: not connected: agg1: no answer, no ack for 2 h 30 min
+            "#]],
         );
     }
 }

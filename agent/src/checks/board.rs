@@ -109,7 +109,7 @@ impl Board {
     /// A board that goes on where an earlier process stopped. States of checks that are no more are dropped.
     pub fn restore(settings: Settings, kept: Kept) -> Board {
         let mut board = Board::new(settings);
-        for state in kept.states {
+        for state in kept.states.into_iter().take(INSTANCES_MAX) {
             if let Some(check) = super::find(&state.id) {
                 let entry = Entry {
                     raw: state.shown.verdict,
@@ -349,6 +349,7 @@ mod tests {
     use crate::checks::settings::Override;
     use crate::facts::mounts::Mount;
     use crate::facts::statfs::{Room, Usage};
+    use crate::facts::units::{Unit, Units};
 
     /// One filesystem with that much free, in percent; `None`: it is not mounted.
     fn case(second: u64, free: Option<u64>) -> Case {
@@ -407,23 +408,118 @@ mod tests {
     #[test]
     fn a_full_filesystem_stays_critical() {
         let story = format!("50 50 {} {}", "0 ".repeat(24), "5 ".repeat(24));
-        check(&story, expect![[""]]);
+        check(
+            &story,
+            expect![[r#"
+                    0 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                   60 /srv ok since 0: 0.0% free (0 B of 1000 B) [crit now, not yet for long enough]
+                  360 /srv crit since 360: 0.0% free (0 B of 1000 B)
+                  660 /srv crit since 360: 0.0% free (0 B of 1000 B)
+                  780 /srv crit since 360: 5.0% free (50 B of 1000 B)
+                 1080 /srv crit since 360: 5.0% free (50 B of 1000 B)
+                 1380 /srv crit since 360: 5.0% free (50 B of 1000 B)
+            "#]],
+        );
     }
 
     #[test]
     fn a_dip_is_no_news_but_a_line() {
-        check("50 50 3 3 50 50 50 50 50 50 50 50 50", expect![[""]]);
+        check(
+            "50 50 3 3 50 50 50 50 50 50 50 50 50",
+            expect![[r#"
+                    0 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                   60 /srv ok since 0: 3.0% free (30 B of 1000 B) [crit now, not yet for long enough]
+                  120 /srv ok since 0: 50.0% free (500 B of 1000 B)
+            "#]],
+        );
     }
 
     #[test]
     fn what_vanishes_is_retired_and_not_resolved() {
         let story = format!("{} - - - - - 50", "1 ".repeat(12));
-        check(&story, expect![[""]]);
+        check(
+            &story,
+            expect![[r#"
+                    0 /srv ok since 0: 1.0% free (10 B of 1000 B) [crit now, not yet for long enough]
+                  300 /srv crit since 300: 1.0% free (10 B of 1000 B)
+                  420 /srv gone
+                  510 /srv ok since 510: 50.0% free (500 B of 1000 B)
+            "#]],
+        );
     }
 
     #[test]
     fn what_cannot_be_read_turns_unknown_where_it_was_known() {
-        check("50 ? 50 50 ? ? ? ? 50 50", expect![[""]]);
+        check(
+            "50 ? 50 50 ? ? ? ? 50 50",
+            expect![[r#"
+                    0 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                  120 /srv ok since 0: cannot tell: mountinfo says "rubbish", which is not understood [unknown now, not yet for long enough]
+                  180 /srv unknown since 180: cannot tell: mountinfo says "rubbish", which is not understood
+                  240 /srv ok since 0: 50.0% free (500 B of 1000 B)
+            "#]],
+        );
+    }
+
+    /// `story`: state of `a.service` every 60 s, `-` for a unit that is no more, `?` for no bus at all.
+    #[track_caller]
+    fn check_unit(story: &str, expected: Expect) {
+        const ONLY_UNITS: &[&dyn Check] = &[&crate::checks::unit_failed::UnitFailed];
+        let mut board = Board::with_checks(ONLY_UNITS, Settings::default());
+        let mut told = String::new();
+        for (index, word) in story.split_whitespace().enumerate() {
+            let second = index as u64 * 60;
+            let mut case = Case::unread(at(second));
+            let unit = |state: &str| Unit {
+                name: "a.service".into(),
+                active_state: state.into(),
+                ..Unit::default()
+            };
+            case.facts.units = match word {
+                "?" => Err(crate::host::HostError::Missing {
+                    path: "run/dbus/system_bus_socket".into(),
+                }),
+                "-" => Ok(Units::default()),
+                state => Ok(Units { units: vec![unit(state)], ..Units::default() }),
+            };
+            let records = board.round(at(second), &case);
+            let of_unit = lines(second, &records);
+            told.extend(
+                of_unit
+                    .lines()
+                    .filter(|line| line.contains("a.service"))
+                    .map(|line| format!("{line}\n")),
+            );
+        }
+        expected.assert_eq(&told);
+    }
+
+    #[test]
+    fn a_failed_unit_that_runs_again_clears_and_leaves() {
+        check_unit(
+            "active failed failed failed failed active active active active - - - -",
+            expect![[r#"
+                   60 a.service ok since 60: failed () [crit now, not yet for long enough]
+                  240 a.service crit since 240: failed ()
+                  300 a.service crit since 240: active () [ok now, not yet for long enough]
+                  420 a.service ok since 420: active ()
+                  600 a.service gone
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_failed_unit_does_not_recover_because_the_bus_died() {
+        check_unit(
+            "failed failed failed failed ? ? ? ? failed",
+            expect![[r#"
+                    0 a.service ok since 0: failed () [crit now, not yet for long enough]
+                  180 a.service crit since 180: failed ()
+                  240 a.service crit since 180: cannot tell: run/dbus/system_bus_socket is not there [unknown now, not yet for long enough]
+                  360 a.service unknown since 360: cannot tell: run/dbus/system_bus_socket is not there
+                  480 a.service crit since 180: failed ()
+            "#]],
+        );
     }
 
     #[test]

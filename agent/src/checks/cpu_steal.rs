@@ -7,6 +7,7 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
+use super::words;
 
 const ABOUT: About = About {
     id: "cpu.steal",
@@ -38,7 +39,11 @@ impl Check for CpuSteal {
         let growth = |name| case.history.growth(name, WINDOW);
         let (Some(steal), Some(total)) = (growth("cpu.steal"), growth("cpu.total")) else { return };
         let percent = if total.grown > 0.0 { steal.grown * 100.0 / total.grown } else { 0.0 };
-        out.level("", percent, format!("{percent:.1}% stolen over {} s", total.span.as_secs()));
+        out.level(
+            "",
+            percent,
+            format!("{percent:.1}% stolen over {}", words::seconds(total.span.as_secs_f64())),
+        );
     }
 }
 
@@ -63,7 +68,7 @@ cpu 0 0 0 0 0 0 0 0 0 0
 cpu 40 0 0 40 0 0 0 20 0 0
 ",
             expect![[r#"
-                warn: 20.0% stolen over 60 s
+                warn: 20.0% stolen over 60.0 s
             "#]],
         );
     }

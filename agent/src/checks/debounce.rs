@@ -8,7 +8,8 @@
 //! - A better one only after `clear_evals` answers at most that bad in a row over `clear_after`.
 //! - UNKNOWN neither raises nor clears: it holds a running raise, breaks a running clear, and is itself shown
 //!   only when it lasts. A problem that was shown before comes back at once when the answer is bad again.
-//! - `since` moves only when the shown verdict does. (Absent on purpose: no flap counter, no average.)
+//! - `since` moves only when the shown verdict does; UNKNOWN in between does not make a problem
+//!   younger. (Absent on purpose: no flap counter, no average.)
 
 use muster_proto::clock::{Mono, Utc};
 use muster_proto::verdict::Verdict;
@@ -29,8 +30,8 @@ struct Streak {
 pub struct Debounce {
     shown: Verdict,
     since: Utc,
-    /// What was shown before UNKNOWN took its place.
-    before_unknown: Option<Verdict>,
+    /// What was shown before UNKNOWN took its place, and since when.
+    before_unknown: Option<(Verdict, Utc)>,
     warn_or_worse: Option<Streak>,
     crit: Option<Streak>,
     better_than_crit: Option<Streak>,
@@ -45,8 +46,8 @@ pub struct Shown {
     pub verdict: Verdict,
     /// Since when.
     pub since: Utc,
-    /// What was shown before UNKNOWN took its place.
-    pub before_unknown: Option<Verdict>,
+    /// What was shown before UNKNOWN took its place, and since when.
+    pub before_unknown: Option<(Verdict, Utc)>,
 }
 
 impl Debounce {
@@ -76,9 +77,14 @@ impl Debounce {
         if next == self.shown {
             return false;
         }
-        self.before_unknown = (next == Verdict::Unknown).then_some(self.shown);
+        let before = (self.shown, self.since);
+        // What UNKNOWN hid and did not change is as old as it was.
+        self.since = match self.before_unknown {
+            Some((hidden, since)) if hidden == next => since,
+            _ => now.utc,
+        };
+        self.before_unknown = (next == Verdict::Unknown).then_some(before);
         self.shown = next;
-        self.since = now.utc;
         true
     }
 
@@ -121,7 +127,7 @@ impl Debounce {
         let cleared = |streak| lasted(streak, pace.clear_evals, pace.clear_after);
         // The level a known answer is measured against: UNKNOWN hides a problem, it does not end it.
         let level = match self.shown {
-            Verdict::Unknown => self.before_unknown.unwrap_or(Verdict::Ok),
+            Verdict::Unknown => self.before_unknown.map_or(Verdict::Ok, |(verdict, _)| verdict),
             known => known,
         };
         match raw {
@@ -278,7 +284,10 @@ mod tests {
                     );
                     continue;
                 }
-                assert_eq!(debounce.since(), at(second).utc, "seed {seed}");
+                let hidden =
+                    from.before_unknown.filter(|(verdict, _)| *verdict == debounce.shown());
+                let since = hidden.map_or(at(second).utc, |(_, since)| since);
+                assert_eq!(debounce.since(), since, "seed {seed}");
                 prove(&answers, from, debounce.shown(), &pace, seed);
                 if debounce.shown() == Verdict::Ok
                     && let Some(raised) = last_raise.take()
@@ -297,10 +306,7 @@ mod tests {
 
     /// The last answers must all agree with the step from `from` to `to`, in number and in time.
     fn prove(answers: &[(u64, Verdict)], from: Shown, to: Verdict, pace: &Pace, seed: u64) {
-        let level = from
-            .before_unknown
-            .filter(|_| from.verdict == Verdict::Unknown)
-            .unwrap_or(from.verdict);
+        let level = from.before_unknown.map_or(from.verdict, |(verdict, _)| verdict);
         let raw = answers.last().unwrap().1;
         let row = |fits: &dyn Fn(Verdict) -> bool, skip_unknown: bool| {
             let mut count = 0;
@@ -365,7 +371,11 @@ mod tests {
                 debounce.on_answer(at(second * 60), Verdict::Unknown, &Pace::MINUTE);
                 assert!([alive, Verdict::Unknown].contains(&debounce.shown()), "seed {seed}");
             }
-            assert_eq!(debounce.kept().before_unknown, Some(alive), "seed {seed}");
+            assert_eq!(
+                debounce.kept().before_unknown.map(|(verdict, _)| verdict),
+                Some(alive),
+                "seed {seed}"
+            );
         }
     }
 }

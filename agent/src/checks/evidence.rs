@@ -48,3 +48,52 @@ pub(super) fn stuck_processes(case: &Case) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::checks::door::tell;
+
+    #[test]
+    fn the_biggest_processes_are_named() {
+        let mut story = "== proc/meminfo\nMemTotal: 100 kB\nMemAvailable: 1 kB\n\
+                         == proc/sys/kernel/pid_max\n9\n== proc/sys/kernel/threads-max\n9\n"
+            .to_owned();
+        for (pid, pages) in [(1, 10), (2, 3000), (3, 0), (4, 200), (5, 70), (6, 80), (7, 90)] {
+            story += &format!(
+                "== proc/{pid}/stat\n{pid} (p{pid}) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 {pages} 0\n"
+            );
+        }
+        let found = tell("mem.available", &story, None);
+        expect![[r#"
+              11.7 MiB  pid 2        p2
+               800 KiB  pid 4        p4
+               360 KiB  pid 7        p7
+               320 KiB  pid 6        p6
+               280 KiB  pid 5        p5
+        "#]]
+        .assert_eq(&found[0].evidence);
+    }
+
+    #[test]
+    fn the_fullest_mounts_come_first() {
+        let found = tell(
+            "fs.space",
+            "== proc/1/mountinfo
+27 1 254:0 / / rw - ext4 /dev/vda rw
+28 27 8:1 / /srv rw - ext4 /dev/sda1 rw
+== recorded/statfs
+/ 100000 60000 50000 0 0
+/srv 100000 60 50 0 0
+",
+            None,
+        );
+        expect![[r#"
+             99.9%    97.6 KiB of   97.6 KiB  /srv
+             44.4%    39.1 KiB of   87.9 KiB  /
+        "#]]
+        .assert_eq(&found[1].evidence);
+        assert_eq!(found[0].evidence, "", "what is well needs no evidence");
+    }
+}

@@ -1,7 +1,9 @@
 //! Where a check puts its answers, and what it may ask back: thresholds, earlier verdicts, baselines.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use muster_proto::limits::NAME_BYTES_MAX;
 use muster_proto::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +119,17 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// As [`Findings::need`], for what does not go away by itself: once its instances were known, a missing
+    /// fact is UNKNOWN too. systemd's bus that died has not taken the failed units with it.
+    pub fn need_still<'f, T>(&mut self, fact: &'f Fact<T>) -> Option<&'f T> {
+        if let Err(error @ HostError::Missing { .. }) = fact
+            && !self.known().is_empty()
+        {
+            self.unreadable(&chain(error));
+        }
+        self.need(fact)
+    }
+
     /// Says that the question cannot be answered for any instance.
     pub fn unreadable(&mut self, why: &str) {
         self.unreadable = Some(why.to_owned());
@@ -135,7 +148,8 @@ impl<'a> Findings<'a> {
         message: String,
         evidence: impl FnOnce() -> String,
     ) {
-        if !self.settings.is_enabled(self.about.id, instance) {
+        let instance = name_of(instance);
+        if !self.settings.is_enabled(self.about.id, &instance) {
             return;
         }
         if self.found.len() >= FINDINGS_MAX {
@@ -145,7 +159,7 @@ impl<'a> Findings<'a> {
         let evidence = if verdict == Verdict::Ok { String::new() } else { evidence() };
         self.found.push(Finding {
             id: self.about.id,
-            instance: instance.to_owned(),
+            instance: instance.into_owned(),
             verdict,
             message: cut_text(message, MESSAGE_BYTES_MAX),
             evidence: cut_text(evidence, EVIDENCE_BYTES_MAX),
@@ -182,7 +196,7 @@ impl<'a> Findings<'a> {
 
     /// The verdict shown now, `None` at first sight.
     pub fn previous(&self, instance: &str) -> Option<Verdict> {
-        self.earlier.shown(self.about.id, instance)
+        self.earlier.shown(self.about.id, &name_of(instance))
     }
 
     /// Every instance already known.
@@ -234,6 +248,14 @@ impl<'a> Findings<'a> {
     }
 }
 
+/// The name of an instance as it is sent: a path longer than the wire takes is cut.
+fn name_of(instance: &str) -> Cow<'_, str> {
+    if instance.len() <= NAME_BYTES_MAX {
+        return Cow::Borrowed(instance);
+    }
+    Cow::Owned(cut_text(instance.to_owned(), NAME_BYTES_MAX))
+}
+
 /// An error with its causes.
 fn chain(error: &HostError) -> String {
     let mut text = error.to_string();
@@ -270,6 +292,39 @@ mod tests {
         assert!(cut.len() <= EVIDENCE_BYTES_MAX);
         assert!(cut.ends_with("[…]"));
         assert_eq!(cut_text("short".to_owned(), 10), "short");
+    }
+
+    #[test]
+    fn an_instance_longer_than_the_wire_takes_is_cut_everywhere() {
+        struct Known;
+        impl Earlier for Known {
+            fn shown(&self, _: &str, instance: &str) -> Option<Verdict> {
+                (instance.len() <= NAME_BYTES_MAX).then_some(Verdict::Crit)
+            }
+            fn instances(&self, _: &str) -> Vec<String> {
+                Vec::new()
+            }
+        }
+        let (mut baselines, settings) = (Baselines::default(), Settings::default());
+        let about = crate::checks::CHECKS[0].about();
+        let mut out = Findings::new(about, &settings, &Known, &mut baselines);
+        let long = "/x".repeat(2000);
+        assert_eq!(out.previous(&long), Some(Verdict::Crit));
+        out.add(&long, Verdict::Ok, "fine");
+        assert!(out.into_found()[0].instance.len() <= NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn more_findings_than_the_limit_are_counted() {
+        let (mut baselines, settings) = (Baselines::default(), Settings::default());
+        let about = crate::checks::CHECKS[0].about();
+        let mut out = Findings::new(about, &settings, &NoneEarlier, &mut baselines);
+        for instance in 0..FINDINGS_MAX + 7 {
+            out.add(&instance.to_string(), Verdict::Ok, "fine");
+        }
+        let found = out.into_found();
+        assert_eq!(found.len(), FINDINGS_MAX);
+        assert_eq!(found.last().unwrap().message, "fine (7 more objects not shown, limit 512)");
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Check for FsHung {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(mounts) = out.need(&case.facts.mounts) else { return };
+        let Some(mounts) = out.need_still(&case.facts.mounts) else { return };
         for mount in filesystems::holding_files(mounts) {
             if filesystems::is_memory(mount) {
                 continue;

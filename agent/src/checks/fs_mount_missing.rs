@@ -27,7 +27,7 @@ impl Check for FsMountMissing {
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let Some(fstab) = out.need(&case.slow.fstab) else { return };
-        let Some(mounts) = out.need(&case.facts.mounts) else { return };
+        let Some(mounts) = out.need_still(&case.facts.mounts) else { return };
         for line in fstab.iter().filter(|line| line.is_required()) {
             let is_mounted = mounts.iter().any(|mount| mount.mountpoint == line.mountpoint);
             let (verdict, word) =

@@ -28,7 +28,7 @@ impl Check for FsReadonly {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(mounts) = out.need(&case.facts.mounts) else { return };
+        let Some(mounts) = out.need_still(&case.facts.mounts) else { return };
         let fstab = case.slow.fstab.as_deref().unwrap_or_default();
         for mount in filesystems::on_disk(mounts) {
             let name = mount.mountpoint.as_str();

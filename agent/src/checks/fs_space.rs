@@ -35,7 +35,7 @@ impl Check for FsSpace {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(mounts) = out.need(&case.facts.mounts) else { return };
+        let Some(mounts) = out.need_still(&case.facts.mounts) else { return };
         for mount in filesystems::on_disk(mounts) {
             let name = mount.mountpoint.as_str();
             let is_known = out.previous(name).is_some();

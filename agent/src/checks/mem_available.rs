@@ -27,7 +27,7 @@ impl Check for MemAvailable {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(memory) = out.need(&case.facts.memory) else { return };
+        let Some(memory) = out.need_still(&case.facts.memory) else { return };
         let (Some(total), Some(available)) =
             (memory.value("MemTotal"), memory.value("MemAvailable"))
         else {

@@ -28,7 +28,7 @@ impl Check for MemCommit {
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let Some(&overcommit) = out.need(&case.slow.overcommit) else { return };
-        let Some(memory) = out.need(&case.facts.memory) else { return };
+        let Some(memory) = out.need_still(&case.facts.memory) else { return };
         let (Some(limit), Some(committed)) =
             (memory.value("CommitLimit"), memory.value("Committed_AS"))
         else {

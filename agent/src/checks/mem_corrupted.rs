@@ -27,7 +27,7 @@ impl Check for MemCorrupted {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(memory) = out.need(&case.facts.memory) else { return };
+        let Some(memory) = out.need_still(&case.facts.memory) else { return };
         let Some(broken) = memory.value("HardwareCorrupted") else { return };
         out.level("", broken as f64, format!("{} broken", words::bytes(broken)));
     }

@@ -30,7 +30,7 @@ impl Check for MemSize {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(memory) = out.need(&case.facts.memory) else { return };
+        let Some(memory) = out.need_still(&case.facts.memory) else { return };
         let now = memory.total_bytes();
         if now == 0 {
             return;

@@ -27,7 +27,7 @@ impl Check for MemSlab {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(memory) = out.need(&case.facts.memory) else { return };
+        let Some(memory) = out.need_still(&case.facts.memory) else { return };
         let Some(slab) = memory.value("SUnreclaim") else { return };
         let percent = words::percent(slab, memory.total_bytes());
         out.level("", percent, format!("{percent:.1}% of memory ({})", words::bytes(slab)));

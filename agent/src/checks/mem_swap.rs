@@ -27,7 +27,7 @@ impl Check for MemSwap {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(memory) = out.need(&case.facts.memory) else { return };
+        let Some(memory) = out.need_still(&case.facts.memory) else { return };
         let total = memory.value("SwapTotal").unwrap_or(0);
         if total == 0 {
             return;

@@ -59,7 +59,9 @@ up
 == sys/class/net/eth0/duplex
 half
 ",
-            expect![[""]],
+            expect![[r#"
+                warn eth0: half duplex
+            "#]],
         );
     }
 

@@ -81,7 +81,9 @@ Inter-|   Receive |  Transmit
  face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
 eth0: 0 4000 90 0 0 0 0 0 0 1000 30 0 0 0 0 0
 ",
-            expect![[""]],
+            expect![[r#"
+                warn eth0: 120 errors on 5000 packets over 1 min
+            "#]],
         );
     }
 
@@ -107,7 +109,9 @@ Inter-|   Receive |  Transmit
  face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
 eth0: 0 4 90 0 0 0 0 0 0 10 30 0 0 0 0 0
 ",
-            expect![[""]],
+            expect![[r#"
+                ok eth0: 120 errors on 14 packets over 1 min
+            "#]],
         );
     }
 }

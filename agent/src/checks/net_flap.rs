@@ -68,7 +68,9 @@ up
 == sys/class/net/eth0/carrier_changes
 12
 ",
-            expect![[""]],
+            expect![[r#"
+                warn eth0: 10 changes of carrier in 1 min
+            "#]],
         );
     }
 }

@@ -67,7 +67,9 @@ up
 == sys/class/net/eth0/speed
 1000
 ",
-            expect![[""]],
+            expect![[r#"
+                warn eth0: 1000 Mb/s, was 10000 Mb/s
+            "#]],
         );
     }
 
@@ -105,7 +107,9 @@ up
 == sys/class/net/eth0/speed
 100
 ",
-            expect![[""]],
+            expect![[r#"
+                warn eth0: 100 Mb/s
+            "#]],
         );
     }
 }

@@ -33,7 +33,7 @@ impl Check for ProcDstate {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(seen) = out.need(&case.processes) else { return };
+        let Some(seen) = out.need_still(&case.processes) else { return };
         let stuck: Vec<_> =
             seen.stuck.iter().filter(|p| p.parent != KTHREADD && p.pid != KTHREADD).collect();
         let oldest = case.stuck_s.iter().find(|(pid, _)| stuck.iter().any(|p| p.pid == *pid));

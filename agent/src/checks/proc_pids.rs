@@ -27,7 +27,7 @@ impl Check for ProcPids {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(seen) = out.need(&case.processes) else { return };
+        let Some(seen) = out.need_still(&case.processes) else { return };
         let percent = words::percent(seen.threads, seen.pid_max);
         out.level(
             "",

@@ -27,7 +27,7 @@ impl Check for ProcZombies {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(seen) = out.need(&case.processes) else { return };
+        let Some(seen) = out.need_still(&case.processes) else { return };
         let mut message = words::count(seen.zombies, "zombie", "zombies");
         if let Some((pid, name, count)) = seen.zombie_parents.first() {
             message.push_str(&format!(", {count} of them of {name} (pid {pid})"));

@@ -31,7 +31,7 @@ impl Check for UnitCrashloop {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(told) = out.need(&case.facts.units) else { return };
+        let Some(told) = out.need_still(&case.facts.units) else { return };
         let (mut asked, mut looping) = (0_u64, 0_u64);
         for unit in told.units.iter().filter(|unit| unit.restarts.is_some()) {
             asked += 1;

@@ -26,7 +26,7 @@ impl Check for UnitFailed {
     }
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
-        let Some(told) = out.need(&case.facts.units) else { return };
+        let Some(told) = out.need_still(&case.facts.units) else { return };
         let failed = told.failed().count();
         let word = if failed == 0 {
             "no unit failed".to_owned()
