@@ -24,6 +24,7 @@ pub struct Ask {
     /// What is asked.
     pub question: Vec<u8>,
     stream: SendStream,
+    replied: bool,
     _connection: Connection,
 }
 
@@ -41,6 +42,7 @@ impl Ask {
         }
         self.stream.write_chunk(answer).await?;
         let _ = self.stream.finish();
+        self.replied = true;
         Ok(())
     }
 
@@ -52,8 +54,10 @@ impl Ask {
 
 impl Drop for Ask {
     fn drop(&mut self) {
-        // After a reply the stream is finished and this does nothing.
-        let _ = self.stream.reset(Close::Refused.code());
+        // A reset would take back what was written and not yet received.
+        if !self.replied {
+            let _ = self.stream.reset(Close::Refused.code());
+        }
     }
 }
 
@@ -99,7 +103,7 @@ pub(crate) async fn read(
         let _ = send.reset(Close::Protocol.code());
         return Ok(None);
     };
-    Ok(Some(Ask { question, stream: send, _connection: connection.clone() }))
+    Ok(Some(Ask { question, stream: send, replied: false, _connection: connection.clone() }))
 }
 
 fn parse_question(mut framed: Vec<u8>) -> Option<Vec<u8>> {

@@ -165,7 +165,8 @@ impl Ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(SerialNumber::from_slice(&draw_serial()?));
-        (params.not_before, params.not_after) = (date(now, BACKDATE, false), date(now, CA_TTL, true));
+        (params.not_before, params.not_after) =
+            (date(now, BACKDATE, false), date(now, CA_TTL, true));
         let certificate = params.self_signed(&key).map_err(CaError::Sign)?;
         files::write_whole(&key_path, key.serialize_pem().as_bytes(), files::SECRET)
             .map_err(|source| file(&key_path, source))?;
@@ -261,7 +262,11 @@ impl Ca {
         let fresh: Vec<Revoked> = named
             .into_iter()
             .filter(|one| revoked.iter().all(|old| old.serial != one.serial))
-            .map(|one| Revoked { serial: one.serial.clone(), revoked_at: now, name: one.name.clone() })
+            .map(|one| Revoked {
+                serial: one.serial.clone(),
+                revoked_at: now,
+                name: one.name.clone(),
+            })
             .collect();
         let lines: String = fresh.iter().map(Revoked::line).collect();
         self.append("revoked.list", &lines)?;

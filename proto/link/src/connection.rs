@@ -247,7 +247,10 @@ impl Connection {
 
     /// The next stream of the kind that `take` takes. Streams of the other kind are parked; there
     /// are never more of them than the peer may have open.
-    async fn next_bidi(&self, take: impl Fn(&mut Parked) -> Option<Bidi>) -> Result<Bidi, LinkError> {
+    async fn next_bidi(
+        &self,
+        take: impl Fn(&mut Parked) -> Option<Bidi>,
+    ) -> Result<Bidi, LinkError> {
         loop {
             let arrived = self.0.arrived.notified();
             if let Some(bidi) = take(&mut self.parked()) {

@@ -37,6 +37,12 @@ impl ControlTx {
         Ok(self.stream.write_chunk(Bytes::from(framed)).await?)
     }
 
+    /// Sends bytes as they are, to play a peer that breaks the rules.
+    #[cfg(test)]
+    pub(crate) async fn write_raw(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        Ok(self.stream.write_all(bytes).await?)
+    }
+
     /// Says that nothing more comes. The peer's [`ControlRx::recv`] then gives `None`.
     pub fn finish(&mut self) {
         // The only failure is that the stream has ended already.

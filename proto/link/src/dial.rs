@@ -122,9 +122,9 @@ pub(crate) async fn connect(
     name: &str,
     seen: &Seen,
 ) -> Result<quinn::Connection, LinkError> {
-    let connecting = endpoint.connect_with(config, addr, name).map_err(|source| {
-        LinkError::Dial { addr, name: name.to_owned(), source: source.into() }
-    })?;
+    let connecting = endpoint
+        .connect_with(config, addr, name)
+        .map_err(|source| LinkError::Dial { addr, name: name.to_owned(), source: source.into() })?;
     connecting.await.map_err(|error| explain(error, seen))
 }
 
@@ -138,7 +138,8 @@ pub(crate) fn explain(error: quinn::ConnectionError, seen: &Seen) -> LinkError {
 
 /// Who the verified certificate belongs to. The verifier has read it once already.
 pub(crate) fn peer_of(quic: &quinn::Connection) -> Result<Peer, LinkError> {
-    let chain = quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let chain =
+        quic.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
     let leaf = chain.as_ref().and_then(|chain| chain.first());
     let leaf = leaf.ok_or(LinkError::TheirCertificate(CertFault::Missing))?;
     Peer::parse(leaf).map_err(|error| LinkError::TheirCertificate(error.into()))

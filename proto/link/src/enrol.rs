@@ -182,7 +182,9 @@ fn plain(certificates: Vec<ByteBuf>) -> Result<Vec<Vec<u8>>, EnrolError> {
     Ok(certificates.into_iter().map(ByteBuf::into_vec).collect())
 }
 
-async fn read_message<T: serde::de::DeserializeOwned>(recv: &mut RecvStream) -> Result<T, LinkError> {
+async fn read_message<T: serde::de::DeserializeOwned>(
+    recv: &mut RecvStream,
+) -> Result<T, LinkError> {
     let framed = match recv.read_to_end(4 + CONTROL_BYTES_MAX).await {
         Ok(framed) => framed,
         Err(quinn::ReadToEndError::Read(error)) => return Err(error.into()),

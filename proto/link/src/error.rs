@@ -54,7 +54,8 @@ pub enum CertFault {
 }
 
 fn at(before: &str, moment: Option<Utc>) -> String {
-    let moment = moment.and_then(|at| time::OffsetDateTime::from_unix_timestamp(at.0 / 1_000_000).ok());
+    let moment =
+        moment.and_then(|at| time::OffsetDateTime::from_unix_timestamp(at.0 / 1_000_000).ok());
     moment.map_or_else(String::new, |at| {
         let (date, time) = (at.date(), at.time());
         format!("{before}{date} {:02}:{:02} UTC", time.hour(), time.minute())
@@ -83,16 +84,20 @@ impl CertFault {
                 CertFault::UnknownIssuer
             }
             CertificateError::Expired => CertFault::Expired(None),
-            CertificateError::ExpiredContext { not_after, .. } => CertFault::Expired(utc(not_after)),
+            CertificateError::ExpiredContext { not_after, .. } => {
+                CertFault::Expired(utc(not_after))
+            }
             CertificateError::NotValidYet => CertFault::NotYetValid(None),
             CertificateError::NotValidYetContext { not_before, .. } => {
                 CertFault::NotYetValid(utc(not_before))
             }
             CertificateError::Revoked => CertFault::Revoked,
-            CertificateError::NotValidForNameContext { expected, presented } => CertFault::WrongName {
-                wanted: expected.to_str().into_owned(),
-                presented: presented.iter().filter_map(|name| bare_name(name)).collect(),
-            },
+            CertificateError::NotValidForNameContext { expected, presented } => {
+                CertFault::WrongName {
+                    wanted: expected.to_str().into_owned(),
+                    presented: presented.iter().filter_map(|name| bare_name(name)).collect(),
+                }
+            }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 CertFault::Purpose
             }

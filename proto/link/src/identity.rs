@@ -154,7 +154,14 @@ impl Identity {
         }
         let crls = revocations(&dir.join(CRL))?;
         let roots = Arc::new(roots);
-        Ok(Identity { dir: dir.to_owned(), me, certified: Arc::new(certified), roots, root_ders, crls })
+        Ok(Identity {
+            dir: dir.to_owned(),
+            me,
+            certified: Arc::new(certified),
+            roots,
+            root_ders,
+            crls,
+        })
     }
 
     /// Writes a first identity: makes `dir` (0700) and every file in it.
@@ -318,9 +325,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
     Ok(found)
 }
 
-fn revocations(
-    path: &Path,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
+fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
     if !path.exists() {
         return Ok(Vec::new());
     }
@@ -337,9 +342,8 @@ fn load_chain(
     let path = dir.join(CHAIN);
     let fresh = beside(&path, ".new");
     let chain = certificates(&path);
-    let fits = |chain: &[CertificateDer<'static>]| {
-        pair(dir, chain.to_vec(), key.clone_key()).is_ok()
-    };
+    let fits =
+        |chain: &[CertificateDer<'static>]| pair(dir, chain.to_vec(), key.clone_key()).is_ok();
     if chain.as_ref().is_ok_and(|chain| fits(chain)) || !fresh.exists() {
         return chain;
     }

@@ -65,10 +65,9 @@ impl EndpointKeys {
         };
         let length = KeysError::Length { path: path.to_owned(), len: bytes.len() };
         let (reset, cid) = bytes.split_first_chunk().ok_or(length)?;
-        let cid: [u8; 8] = cid.try_into().map_err(|_| KeysError::Length {
-            path: path.to_owned(),
-            len: bytes.len(),
-        })?;
+        let cid: [u8; 8] = cid
+            .try_into()
+            .map_err(|_| KeysError::Length { path: path.to_owned(), len: bytes.len() })?;
         Ok(EndpointKeys { reset: *reset, cid: u64::from_le_bytes(cid) })
     }
 

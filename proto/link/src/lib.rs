@@ -44,6 +44,9 @@ mod tls;
 pub mod token;
 mod tuning;
 
+#[cfg(test)]
+mod tests;
+
 pub use ask::Ask;
 pub use connection::Connection;
 pub use control::{ControlRx, ControlTx};

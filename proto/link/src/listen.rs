@@ -123,19 +123,12 @@ impl Listener {
         let (socket, granted) = socket::listening(addr, &tuning)?;
         let template = template(&store, &tuning)?;
         let runtime = Arc::new(TokioRuntime);
-        let endpoint =
-            Endpoint::new(tuning.endpoint(), Some(template.clone()), socket, runtime)
-                .map_err(|source| LinkError::Socket { addr, source })?;
+        let endpoint = Endpoint::new(tuning.endpoint(), Some(template.clone()), socket, runtime)
+            .map_err(|source| LinkError::Socket { addr, source })?;
         let (arrived, arrivals) = mpsc::channel(tuning.accept_queue.max(1));
         let counters = Arc::new(Counters::default());
-        let door = Arc::new(Door {
-            store,
-            tuning,
-            template,
-            watch,
-            counters: counters.clone(),
-            arrived,
-        });
+        let door =
+            Arc::new(Door { store, tuning, template, watch, counters: counters.clone(), arrived });
         let task = tokio::spawn(run(door, endpoint.clone())).abort_handle();
         Ok(Listener {
             endpoint,
@@ -284,7 +277,8 @@ impl Door {
         let seen = Seen::default();
         let mut config = self.template.clone();
         config.crypto = Arc::new(tls::server_config(&self.store, seen.clone())?);
-        let quic = incoming.accept_with(Arc::new(config))?.await.map_err(|error| explain(error, &seen))?;
+        let quic =
+            incoming.accept_with(Arc::new(config))?.await.map_err(|error| explain(error, &seen))?;
         if alpn(&quic).as_deref() == Some(tls::ALPN_ENROL) {
             return Ok(Arrival::Enrol(EnrolRequest::read(quic, &self.store).await?));
         }

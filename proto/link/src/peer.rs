@@ -167,7 +167,10 @@ mod tests {
 
     #[test]
     fn names_and_roles_come_from_the_alternative_names() {
-        check(&["db1.example.org", "muster://agent/db1.example.org"], "agent db1.example.org [80, 01]");
+        check(
+            &["db1.example.org", "muster://agent/db1.example.org"],
+            "agent db1.example.org [80, 01]",
+        );
         check(&["a.example", "muster://aggregator/a.example"], "aggregator a.example [80, 01]");
         check(&["muster://agent/db1"], "it must carry exactly one DNS name and carries 0");
         check(&["a", "b", "muster://agent/a"], "it must carry exactly one DNS name and carries 2");

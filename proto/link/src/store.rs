@@ -161,10 +161,8 @@ impl std::fmt::Debug for IdentityStore {
 
 fn read(dir: &Path) -> Result<InUse, IdentityError> {
     let identity = Arc::new(Identity::load(dir)?);
-    let trust = Trust::of(&identity).map_err(|source| IdentityError::Trust {
-        path: dir.to_owned(),
-        source: source.into(),
-    })?;
+    let trust = Trust::of(&identity)
+        .map_err(|source| IdentityError::Trust { path: dir.to_owned(), source: source.into() })?;
     Ok(InUse { identity, trust })
 }
 

@@ -28,7 +28,7 @@ use crate::crypto;
 use crate::error::{CertFault, LinkError};
 use crate::identity::Identity;
 use crate::peer::Peer;
-use crate::store::{InUse, IdentityStore};
+use crate::store::{IdentityStore, InUse};
 
 /// Application protocol of an ordinary connection.
 pub const ALPN_MUSTER: &[u8] = b"muster/1";
@@ -73,12 +73,11 @@ pub(crate) fn server_config(
     let in_use = store.in_use();
     let key = Arc::new(OneKey(in_use.identity.certified.clone()));
     let gate = Arc::new(ClientGate { in_use, store: store.clone(), seen });
-    let mut config =
-        rustls::ServerConfig::builder_with_details(crypto::provider(), store.time())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(LinkError::Tls)?
-            .with_client_cert_verifier(gate)
-            .with_cert_resolver(key);
+    let mut config = rustls::ServerConfig::builder_with_details(crypto::provider(), store.time())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(LinkError::Tls)?
+        .with_client_cert_verifier(gate)
+        .with_cert_resolver(key);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
@@ -94,13 +93,12 @@ pub(crate) fn client_config(
     let in_use = store.in_use();
     let key = Arc::new(OneKey(in_use.identity.certified.clone()));
     let gate = Arc::new(ServerGate { in_use, store: store.clone(), seen });
-    let mut config =
-        rustls::ClientConfig::builder_with_details(crypto::provider(), store.time())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(LinkError::Tls)?
-            .dangerous()
-            .with_custom_certificate_verifier(gate)
-            .with_client_cert_resolver(key);
+    let mut config = rustls::ClientConfig::builder_with_details(crypto::provider(), store.time())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(LinkError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(gate)
+        .with_client_cert_resolver(key);
     config.resumption = client::Resumption::disabled();
     config.alpn_protocols = vec![ALPN_MUSTER.to_vec()];
     config.try_into().map_err(no_suite)
@@ -252,8 +250,7 @@ impl ServerCertVerifier for ServerGate {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let server = &self.in_use.trust.server;
-        let verified =
-            note(&self.seen, server.verify_server_cert(leaf, others, name, ocsp, now))?;
+        let verified = note(&self.seen, server.verify_server_cert(leaf, others, name, ocsp, now))?;
         judge(&self.store, &self.seen, leaf)?;
         Ok(verified)
     }

@@ -198,9 +198,10 @@ mod tests {
     #[test]
     fn a_token_counts_down_and_says_why_not() {
         let (token, mut kept) = kept(2, "db*.example.org");
-        let mut check = |secret: &str, name: &str, now: i64, expected: Result<Role, TokenRefused>| {
-            assert_eq!(take(&mut kept, secret, name, Utc(now)), expected);
-        };
+        let mut check =
+            |secret: &str, name: &str, now: i64, expected: Result<Role, TokenRefused>| {
+                assert_eq!(take(&mut kept, secret, name, Utc(now)), expected);
+            };
         let wrong_name = TokenRefused::Name("web1.example.org".to_owned());
         check("0", "db1.example.org", 0, Err(TokenRefused::Unknown));
         check(&token.secret, "web1.example.org", 0, Err(wrong_name));

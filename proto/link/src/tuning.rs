@@ -6,9 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{
-    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion,
-};
+use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion};
 
 use crate::keys::EndpointKeys;
 

@@ -89,7 +89,9 @@ pub(super) fn read<T>(path: &Path, parse: impl Fn(&str) -> Option<T>) -> io::Res
     };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let lines = whole.split('\n').enumerate().filter(|(_, line)| !line.is_empty());
-    let bad = |number| io::Error::new(io::ErrorKind::InvalidData, format!("line {number} cannot be read"));
+    let bad = |number| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {number} cannot be read"))
+    };
     lines.map(|(number, line)| parse(line).ok_or_else(|| bad(number + 1))).collect()
 }
 
