@@ -117,7 +117,7 @@ impl ClosedLane {
         let fresh: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
         let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh).map_err(failed)?;
         if spool.cursor(UPLINK_CURSOR).is_none() {
-            let from = spool.first_seq().saturating_sub(1);
+            let from = spool.first_seq();
             spool.add_cursor(UPLINK_CURSOR, from).map_err(|source| LaneError::Cursor { lane, source })?;
         }
         let board = LaneBoard::new(lane, &spool, budget_bytes);

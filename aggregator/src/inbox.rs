@@ -37,6 +37,8 @@ mod keeper;
 pub use entry::{Entry, NotAnEntry};
 pub use board::InboxBoard;
 
+/// The lanes an aggregator takes in, the most urgent first.
+pub const LANES: [Lane; 3] = [Lane::State, Lane::Metrics, Lane::Logs];
 /// Frames that wait for one lane's thread.
 pub const INBOX_QUEUE_MAX: usize = 256;
 
@@ -122,7 +124,7 @@ impl ClosedInbox {
         let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh).map_err(failed)?;
         for cursor in cursors {
             if spool.cursor(cursor).is_none() {
-                let from = spool.first_seq().saturating_sub(1);
+                let from = spool.first_seq();
                 spool.add_cursor(cursor, from).map_err(|source| InboxError::Cursor { lane, source })?;
             }
         }
