@@ -32,13 +32,17 @@
 //!   file is void. `prev_end` is where the durable bytes of `prev_segment` end; what lies behind is void.
 //! - Every entry carries its segment's id, so stale bytes of a recycled file never parse.
 //!
-//! Written by: `writer`, one write and one sync a group; nothing is ever cut or rewritten.
+//! Written by: `writer`, one write and one sync a group; nothing is ever cut or changed in place.
 //! Deleted by: `release`, whole files, after the commit that released them.
 //! A crash leaves: whole groups, then at most one group without a valid mark (ignored), or with a mark
 //! but not all of its entries (ignored and its seqs are given up, for nobody can prove that they were
-//! never seen). Both only in the newest file; recovery writes nothing and the next commit starts a new
-//! file. A hole in any group that is followed by another mark is damage: skipped to the next entry that
+//! never seen). Both only in the newest file; recovery cuts nothing and the next commit starts a new
+//! file. The last group found is written over itself, the same bytes, and synced before it is shown: a
+//! killed owner may never have synced it, and after a failed sync the system takes lost pages for clean.
+//! A hole in any group that is followed by another mark is damage: skipped to the next entry that
 //! validates, counted, reported as missing.
+//! Not told apart: a last mark that rotted after its sync from one that was never synced. That group is
+//! given up and its seqs are used again, unless a cursor had passed them.
 
 use crate::limits::{BODY_BYTES_MAX, NUMBER_MAX};
 
