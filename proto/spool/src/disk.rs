@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 
+use crate::limits::NUMBER_MAX;
+
 /// One file of a spool directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FileId {
@@ -30,7 +32,7 @@ impl FileId {
         let (stem, ending) = name.split_once('.')?;
         let is_id =
             stem.len() == 16 && stem.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let id = u64::from_str_radix(stem, 16).ok().filter(|_| is_id)?;
+        let id = u64::from_str_radix(stem, 16).ok().filter(|id| is_id && *id <= NUMBER_MAX)?;
         match ending {
             "seg" => Some(FileId::Segment(id)),
             "free" => Some(FileId::Free(id)),

@@ -133,3 +133,77 @@ impl Shared {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Segments 1: 1..=10, 2: 11..=20, then a hole of 5, 3: 26..=30.
+    fn three() -> Index {
+        let mut segments = VecDeque::new();
+        for (id, first, last) in [(1, 1, 10), (2, 11, 20), (3, 26, 30)] {
+            let mut kept = Kept::new(id, first);
+            (kept.last, kept.end) = (last, 1000);
+            segments.push_back(kept);
+        }
+        Index::new(segments, 1, 30)
+    }
+
+    #[track_caller]
+    fn check(seq: u64, expected: Result<u64, Spot>) {
+        let found = match three().find(seq) {
+            Spot::In { segment, .. } => Ok(segment),
+            other => Err(other),
+        };
+        assert_eq!(found, expected, "seq {seq}");
+    }
+
+    #[test]
+    fn a_seq_is_looked_for_where_it_may_be() {
+        check(1, Ok(1));
+        check(10, Ok(1));
+        check(11, Ok(2));
+        check(20, Ok(2));
+        check(21, Err(Spot::Nowhere { to: 25 }));
+        check(25, Err(Spot::Nowhere { to: 25 }));
+        check(26, Ok(3));
+        check(30, Ok(3));
+        check(31, Err(Spot::NotYet));
+        check(0, Err(Spot::Nowhere { to: 0 }));
+    }
+
+    #[test]
+    fn nothing_kept_is_nowhere() {
+        let index = Index::new(VecDeque::new(), 31, 30);
+        assert_eq!(index.find(30), Spot::Nowhere { to: 30 });
+        assert_eq!(index.find(31), Spot::NotYet);
+    }
+
+    #[test]
+    fn places_shorten_the_search_and_stay_few() {
+        let mut kept = Kept::new(1, 1);
+        for seq in 1..=100_000 {
+            kept.remember(seq, HEADER_BYTES + seq * 100);
+        }
+        assert!(kept.places.len() <= 10_000_100 / PLACE_BYTES as usize + 1);
+        (kept.last, kept.end) = (100_000, 11_000_000);
+        let index = Index::new([kept].into(), 1, 100_000);
+        let Spot::In { at, .. } = index.find(77_777) else { panic!("it is there") };
+        let exact = HEADER_BYTES + 7_777_700;
+        assert!(at <= exact && exact - at <= PLACE_BYTES + 100, "{at} for {exact}");
+    }
+
+    #[test]
+    fn missing_ranges_count_once() {
+        let mut index = three();
+        index.count_missing(3, 5);
+        index.count_missing(3, 5);
+        index.count_missing(4, 5);
+        index.count_missing(12, 12);
+        assert_eq!(index.missing_entries, 4);
+        assert_eq!(
+            index.segments.iter().map(|kept| kept.damaged).collect::<Vec<_>>(),
+            [true, true, false]
+        );
+    }
+}

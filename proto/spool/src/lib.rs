@@ -11,7 +11,7 @@
 //! Invariants
 //! - A seq is shown to a reader only after the sync that covers it returned without error.
 //! - Data and notes of one commit come back together or not at all.
-//! - Nothing live is ever rewritten in place; a file is freed whole, after the commit that released it.
+//! - Nothing live is ever changed in place; a file is freed whole, after the commit that released it.
 //! - After a failed sync nothing of that group is assumed: it is written again into another file.
 //! - Bytes on disk never panic, hang or fill memory, whatever they are.
 //!

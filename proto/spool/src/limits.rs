@@ -34,6 +34,11 @@ pub(crate) const PLACE_BYTES: u64 = 256 * 1024;
 /// Bytes checksummed while looking for the next good entry in one segment, before giving it up.
 /// Bodies full of false entry heads would otherwise cost the square of their length.
 pub(crate) const RESYNC_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The largest seq and the largest id of a file that are believed. At a million a second it is reached
+/// after 146 000 years, so a larger one is damage, and sums of two never overflow.
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+/// Bytes of one file that are looked at. A longer file is not ours beyond that.
+pub(crate) const FILE_BYTES_MAX: u64 = SEGMENT_BYTES_MAX + BODY_BYTES_MAX;
 /// Unreadable blocks are skipped in steps of this. Bytes. One page.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 /// Ranges of missing seqs remembered for counting. Ranges.

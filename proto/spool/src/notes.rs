@@ -162,3 +162,127 @@ pub(crate) fn key_of(kind: u8, name: &[u8]) -> Vec<u8> {
     key.extend_from_slice(name);
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{MarkHead, encode_mark_head, parse_mark};
+
+    type Pairs = Vec<(String, Option<String>)>;
+
+    /// What a mark would say, readable.
+    fn said(notes: &Notes, part: Part, full: bool) -> Pairs {
+        let mut body = Vec::new();
+        let stream = full.then_some([0; 16]);
+        encode_mark_head(&MarkHead { first_seq: 1, count: 0, full: stream }, &mut body);
+        match full {
+            true => notes.encode_full(part, &mut body),
+            false => notes.encode_changes(part, &mut body),
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (_, changes) = parse_mark(&body).unwrap();
+        let mut said: Pairs =
+            changes.iter().map(|(key, value)| (text(key), value.map(text))).collect();
+        said.sort();
+        said
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Pairs {
+        let value = |value: &str| (value != "gone").then(|| value.to_owned());
+        expected.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect()
+    }
+
+    #[track_caller]
+    fn check(notes: &Notes, part: Part, full: bool, expected: &[(&str, &str)]) {
+        assert_eq!(said(notes, part, full), pairs(expected));
+    }
+
+    fn put(notes: &mut Notes, key: &str, value: &str) {
+        let value = (value != "gone").then(|| value.as_bytes().to_vec());
+        notes.put(key.as_bytes(), value);
+    }
+
+    /// `nkept`, `nchanged`, `ngone` and a cursor are durable; then some of it changes.
+    fn changed() -> Notes {
+        let mut notes = Notes::default();
+        for key in ["nkept", "nchanged", "ngone", "cup"] {
+            put(&mut notes, key, "old");
+        }
+        notes.settle(Part::All);
+        put(&mut notes, "nchanged", "new");
+        put(&mut notes, "ngone", "gone");
+        put(&mut notes, "nadded", "new");
+        put(&mut notes, "cup", "new");
+        notes
+    }
+
+    #[test]
+    fn a_mark_says_what_changed() {
+        let all = [("cup", "new"), ("nadded", "new"), ("nchanged", "new"), ("ngone", "gone")];
+        check(&changed(), Part::All, false, &all);
+        check(&changed(), Part::Cursors, false, &[("cup", "new")]);
+        check(&Notes::default(), Part::All, false, &[]);
+    }
+
+    #[test]
+    fn a_full_mark_says_everything() {
+        let all = [("cup", "new"), ("nadded", "new"), ("nchanged", "new"), ("nkept", "old")];
+        check(&changed(), Part::All, true, &all);
+    }
+
+    #[test]
+    fn a_full_mark_of_cursors_says_notes_as_they_are_durable() {
+        let all = [("cup", "new"), ("nchanged", "old"), ("ngone", "old"), ("nkept", "old")];
+        check(&changed(), Part::Cursors, true, &all);
+    }
+
+    #[test]
+    fn settling_cursors_leaves_notes_staged() {
+        let mut notes = changed();
+        notes.settle(Part::Cursors);
+        assert!(notes.has_changes(Part::All) && !notes.has_changes(Part::Cursors));
+        check(
+            &notes,
+            Part::All,
+            false,
+            &[("nadded", "new"), ("nchanged", "new"), ("ngone", "gone")],
+        );
+        notes.settle(Part::All);
+        assert!(!notes.has_changes(Part::All));
+        assert_eq!(notes.changed_bytes(), 0);
+    }
+
+    #[test]
+    fn bytes_are_what_a_full_mark_takes() {
+        let mut rng = fastrand::Rng::with_seed(4);
+        let mut notes = Notes::default();
+        for _ in 0..2000 {
+            let key = [NOTE, rng.u8(..9)];
+            let value = rng.bool().then(|| vec![1; rng.usize(..50)]);
+            if let Some(value) = &value {
+                let expected = notes.live_bytes_with(&key, value);
+                notes.put(&key, Some(value.clone()));
+                assert_eq!(notes.live_bytes(), expected);
+            }
+            notes.put(&key, value);
+            if rng.u8(..5) == 0 {
+                notes.settle(Part::All);
+            }
+            let mut out = Vec::new();
+            notes.encode_full(Part::All, &mut out);
+            assert_eq!(notes.live_bytes(), out.len() as u64);
+        }
+    }
+
+    #[test]
+    fn the_same_value_is_no_change_and_a_number_must_be_one() {
+        let mut notes = changed();
+        notes.settle(Part::All);
+        put(&mut notes, "nkept", "old");
+        put(&mut notes, "nnever", "gone");
+        assert!(!notes.has_changes(Part::All));
+        assert_eq!(notes.number(b"nkept"), None);
+        notes.put(FLOOR, Some(7u64.to_le_bytes().to_vec()));
+        assert_eq!(notes.number(FLOOR), Some(7));
+    }
+}

@@ -44,6 +44,10 @@ impl RealDisk {
     pub fn open(dir: &Path) -> Result<RealDisk, SpoolError> {
         let directory = |source| SpoolError::Directory { dir: dir.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(directory)?;
+        if let Some(parent) = dir.parent().and_then(|parent| File::open(parent).ok()) {
+            // The directory's own name. Where it may not be read it was not made by us.
+            let _ = parent.sync_all();
+        }
         let lock = open_lock(&dir.join(LOCK_NAME)).map_err(directory)?;
         match lock.try_lock() {
             Ok(()) => RealDisk::build(dir, Some(lock)),
@@ -177,6 +181,7 @@ impl Disk for RealDisk {
         // Taken before the sync: a name changed meanwhile by another thread stays on the list.
         if std::mem::take(&mut self.files().names_changed)
             && let Err(error) = self.handle.sync_all()
+            && !cannot_sync_directories(&error)
         {
             self.files().names_changed = true;
             return Err(error);
@@ -199,6 +204,11 @@ impl Disk for RealDisk {
         self.files().forget(file);
         Ok(())
     }
+}
+
+/// Some file systems (network, FUSE) refuse to sync a directory as such; their names are safe at once.
+fn cannot_sync_directories(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 /// On a disk that turned read-only the old lock file still locks.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use crate::disk::{Disk, FileId};
 use crate::format::{HEADER_BYTES, Header, HeaderFound, Kind, VERSION, parse_header, parse_mark};
 use crate::index::Kept;
+use crate::limits::{FILE_BYTES_MAX, NUMBER_MAX, WINDOW_BYTES};
 use crate::notes::{CURSOR, FLOOR, Notes};
 use crate::replay::replay;
 use crate::segment::{Scan, Step, Window};
@@ -120,6 +121,7 @@ fn read_candidates(disk: &dyn Disk, found: &mut Survey) -> Result<Vec<Candidate>
         found.next_id = found.next_id.max(file.number().unwrap_or(0));
         match file {
             FileId::Segment(id) => {
+                let len = len.min(FILE_BYTES_MAX);
                 candidates.extend(read_candidate(disk, &mut window, (id, len), found)?);
             }
             FileId::Free(id) => found.free.push(id),
@@ -205,7 +207,7 @@ fn is_blank(disk: &dyn Disk, window: &mut Window, id: u64, len: u64) -> bool {
     window.turn_to(FileId::Segment(id));
     let mut at = 0;
     while at < len {
-        match window.bytes(disk, at, crate::limits::WINDOW_BYTES, len) {
+        match window.bytes(disk, at, WINDOW_BYTES, len) {
             Ok([]) => return true,
             Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => at += bytes.len() as u64,
             _ => return false,
@@ -310,7 +312,8 @@ fn rebuild_notes(disk: &dyn Disk, found: &mut Survey) {
 
 fn settle_seqs(found: &mut Survey) {
     let cursors = found.notes.of_kind(CURSOR).filter_map(|(_, value)| value.try_into().ok());
-    let cursors: Vec<u64> = cursors.map(u64::from_le_bytes).collect();
+    let cursors: Vec<u64> =
+        cursors.map(u64::from_le_bytes).map(|done| done.min(NUMBER_MAX)).collect();
     let past_cursors = cursors.iter().max().map_or(1, |most| most.saturating_add(1));
     if past_cursors > found.next_seq {
         // Files are gone whose seqs were used: they must not be used again.

@@ -174,14 +174,28 @@ impl Window {
 
     fn fill(&mut self, disk: &dyn Disk, at: u64, len: usize, end: u64) -> io::Result<()> {
         let want = (end.saturating_sub(at)).min(len.max(WINDOW_BYTES) as u64) as usize;
+        // What is held of it already is moved, not read again.
+        let skip = at.checked_sub(self.start).map_or(self.held.len(), |skip| skip as usize);
+        let carried = self.held.len().saturating_sub(skip).min(want);
+        if carried > 0 {
+            self.held.copy_within(skip..skip + carried, 0);
+        }
         self.start = at;
         // Grown once and kept: zeroing it again for every read would cost as much as the read.
         if self.held.len() < want {
             self.held.resize(want, 0);
         }
-        let read = read_over_bad_blocks(disk, self.file, at, &mut self.held[..want]);
-        self.held.truncate(*read.as_ref().unwrap_or(&0));
-        read.map(|_| ())
+        let rest = &mut self.held[carried..want];
+        match read_over_bad_blocks(disk, self.file, at + carried as u64, rest) {
+            Ok(count) => {
+                self.held.truncate(carried + count);
+                Ok(())
+            }
+            Err(error) => {
+                self.held.clear();
+                Err(error)
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use muster_spool::{AppendError, CursorError, Disk, ReadError, Reader, Settings, 
 
 const STREAM: [u8; 16] = [3; 16];
 const OPERATIONS: usize = 250;
-const SEEDS: u64 = 16;
+const SEEDS: u64 = 10;
 
 fn settings(seed: u64) -> Settings {
     Settings {

@@ -344,3 +344,26 @@ fn repair_leaves_only_the_holes() {
         assert_eq!(spool.next_seq(), 41);
     }
 }
+
+#[test]
+fn giant_numbers_under_right_sums_never_overflow() {
+    use muster_spool::format::{Header, encode_header};
+    const MOST: u64 = 1 << 62;
+    for (segment, first_seq) in [(MOST, 1), (50, MOST), (MOST, MOST), (50, 0)] {
+        let disk = filled(COMMITS);
+        let header =
+            Header { stream: STREAM, segment, first_seq, prev_segment: 1, prev_end: u64::MAX };
+        disk.plant(FileId::Segment(segment), 0, 0, &encode_header(&header));
+        let (mut spool, _) = open(&disk);
+        verify_on(&*disk).unwrap();
+        assert_eq!(spool.append(&[b"x"]).unwrap(), first_seq.max(41));
+        spool.commit().unwrap();
+    }
+    assert_eq!(FileId::parse("ffffffffffffffff.seg"), None);
+    assert_eq!(FileId::parse("0000000000000001.seg"), Some(FileId::Segment(1)));
+    for name in
+        ["1.seg", "000000000000000g.seg", "+000000000000001.seg", "lock", "0000000000000001"]
+    {
+        assert_eq!(FileId::parse(name), None, "{name}");
+    }
+}
