@@ -428,3 +428,6 @@ impl Failover {
         self.counters
     }
 }
+
+#[cfg(test)]
+mod tests;
