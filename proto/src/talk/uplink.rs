@@ -1,5 +1,7 @@
 //! The agent's half of the delivery conversation, for one connection life after another.
 //!
+//! Room: `proto/talk`.  May use: `control`, `limits`.  Used by: the agent's link pump.
+//!
 //! It knows of frames only their seq and length. A pump owns it together with the spool readers and
 //! obeys its orders; which connection is the live one is decided by [`crate::failover`].
 //!
