@@ -243,8 +243,10 @@ impl Uplink {
         if let Some(line) = self.lane_mut(lane)
             && let Some(turn) = line.turn.take()
         {
-            line.want(next_bytes);
-            let nothing = !turn.sent_any && next_bytes == 0;
+            line.want(turn.next, next_bytes);
+            // Nothing came although it would have fitted, or it can never fit: do not spin.
+            let fits = next_bytes <= turn.reserved || next_bytes > FRAME_BYTES_MAX;
+            let nothing = !turn.sent_any && fits;
             line.retry_at = nothing.then(|| now.after(SPOOL_RETRY));
         }
     }
@@ -412,7 +414,7 @@ impl Uplink {
             return None;
         }
         line.retry_at = None;
-        line.turn = Some(Turn { reserved: bytes_max, sent_any: false });
+        line.turn = Some(Turn { reserved: bytes_max, next: line.sent.next(), sent_any: false });
         Some(Order::Send { life: self.lives, lane: line.lane, from: line.sent.next(), bytes_max })
     }
 }

@@ -265,3 +265,14 @@ fn a_hostile_aggregator_releases_nothing_that_was_not_sent_or_known() {
         }
     }
 }
+
+#[test]
+fn the_length_of_a_dropped_frame_is_not_its_successors() {
+    let mut up = uplink(5);
+    up.on_welcome(ms(0), &welcome(&[], 1_000));
+    let Some(Order::Send { life, lane, .. }) = up.next(ms(0)) else { panic!() };
+    up.on_dropped(lane, Seq(1));
+    up.on_send_done(ms(0), life, lane, 900_000);
+    let Some(Order::Send { from, bytes_max, .. }) = up.next(ms(0)) else { panic!() };
+    assert_eq!((from, bytes_max), (Seq(2), 875));
+}
