@@ -33,7 +33,7 @@
 //!     at last   uplink.on_send_done(now, life, lane, next_bytes or 0)
 //! Release { lane, upto }:  spool.advance("uplink", upto); durable with the next commit
 //! Nudge:                   control.send(FromAgent::Nudge)
-//! Suspect(why):            failover.on_suspect(now, why)
+//! Suspect(why):            failover.on_suspect(now); `why` is for the log
 //! Recovered:               failover.on_recovered(now)
 //! Forked { lane, .. }:     move what the spool still has into a new spool directory (a new stream)
 //! ```
