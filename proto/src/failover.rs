@@ -282,6 +282,7 @@ impl Failover {
             State::Live { link, .. } if link.attempt == attempt => self.on_live_lost(now),
             State::Drain { link, heir, .. } if link.attempt == attempt => {
                 let heir = *heir;
+                self.counters.lost += 1;
                 self.adopt(now, heir, None);
             }
             State::Drain { link, heir, .. } if heir.attempt == attempt => {
@@ -428,3 +429,6 @@ impl Failover {
         self.counters
     }
 }
+
+#[cfg(test)]
+mod tests;

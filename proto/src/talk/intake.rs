@@ -1,9 +1,11 @@
 //! The aggregator's half of the delivery conversation, for one connection.
 //!
+//! Room: `proto/talk`.  May use: `control`, `frame`, `limits`.  Used by: the aggregator's intake pump.
+//!
 //! # The loop around it
 //! ```text
 //! hello = control.recv()
-//! match intake.on_hello(&hello, &peer.name, |stream| marks.known(&peer.name, stream)) {
+//! match intake.on_hello(&hello, &peer.name, |lane, stream| marks_of(lane).known(&peer.name, stream)) {
 //!     Greeting::Welcome(w) => control.send(Welcome(w)),     if hello.probe: answer, then close
 //!     Greeting::Refused(why) => control.send(Refused{why.to_string()}), close
 //! }
@@ -13,6 +15,7 @@
 //!                                  Repeat => {}
 //!                                  Refused(why) => control.send(Refused{why}), close
 //!                              }
+//!     FromAgent::Nudge      => {}                                        QUIC has answered already
 //!     committer's answer    => intake.on_stored(lane, stream, durable)   see `marks`
 //!     credit changes        => intake.grant(bytes)
 //!     the program stops     => intake.drain("stop", retry_after)

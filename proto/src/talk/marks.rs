@@ -1,5 +1,7 @@
 //! How far each stream has come at one aggregator: the dedup of everything that arrives.
 //!
+//! Room: `proto/talk`.  May use: `ids`.  Used by: the committers of `aggregator`.
+//!
 //! Plain data, owned by the committer of a lane (one thread). Connections only ask it at their
 //! Hello. Durable because the committer writes what [`Marks::pending`] names as notes into the same
 //! group as the frames:
@@ -12,6 +14,9 @@
 //! for each frame of the group, fresh or repeated:
 //!     tell its connection  intake.on_stored(lane, stream, marks.durable(stream))
 //! ```
+//!
+//! Dict frames stand outside the sequence: they do not pass the marks. The committer keeps one of each
+//! (stream, number) and nobody waits for an ack of them.
 //!
 //! After a restart: `Marks::default()`, then [`Marks::restore`] for each note. What was appended but
 //! not synced is gone and was never acked; its agent sends it again.

@@ -1,5 +1,7 @@
 //! The agent's half of the delivery conversation, for one connection life after another.
 //!
+//! Room: `proto/talk`.  May use: `control`, `limits`.  Used by: the agent's link pump.
+//!
 //! It knows of frames only their seq and length. A pump owns it together with the spool readers and
 //! obeys its orders; which connection is the live one is decided by [`crate::failover`].
 //!
@@ -31,7 +33,7 @@
 //!     at last   uplink.on_send_done(now, life, lane, next_bytes or 0)
 //! Release { lane, upto }:  spool.advance("uplink", upto); durable with the next commit
 //! Nudge:                   control.send(FromAgent::Nudge)
-//! Suspect(why):            failover.on_suspect(now, why)
+//! Suspect(why):            failover.on_suspect(now); `why` is for the log
 //! Recovered:               failover.on_recovered(now)
 //! Forked { lane, .. }:     move what the spool still has into a new spool directory (a new stream)
 //! ```
@@ -241,8 +243,10 @@ impl Uplink {
         if let Some(line) = self.lane_mut(lane)
             && let Some(turn) = line.turn.take()
         {
-            line.want(next_bytes);
-            let nothing = !turn.sent_any && next_bytes == 0;
+            line.want(turn.next, next_bytes);
+            // Nothing came although it would have fitted, or it can never fit: do not spin.
+            let fits = next_bytes <= turn.reserved || next_bytes > FRAME_BYTES_MAX;
+            let nothing = !turn.sent_any && fits;
             line.retry_at = nothing.then(|| now.after(SPOOL_RETRY));
         }
     }
@@ -410,7 +414,7 @@ impl Uplink {
             return None;
         }
         line.retry_at = None;
-        line.turn = Some(Turn { reserved: bytes_max, sent_any: false });
+        line.turn = Some(Turn { reserved: bytes_max, next: line.sent.next(), sent_any: false });
         Some(Order::Send { life: self.lives, lane: line.lane, from: line.sent.next(), bytes_max })
     }
 }

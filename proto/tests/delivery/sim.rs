@@ -95,6 +95,16 @@ enum ToAggregator {
     Nudge,
 }
 
+/// A pump that writes a range.
+#[derive(Clone, Copy)]
+struct Turn {
+    conn: usize,
+    life: u64,
+    lane: Lane,
+    seq: Seq,
+    left: u64,
+}
+
 enum Event {
     Produce,
     Commit { epoch: u64 },
@@ -106,7 +116,7 @@ enum Event {
     ToAgent { conn: usize, what: FromAggregator },
     Rx { conn: usize },
     Sync { aggregator: usize, life: u64 },
-    Turn { conn: usize, life: u64, lane: Lane, seq: Seq, left: u64 },
+    Turn(Turn),
     Probed { epoch: u64, probe: u32, ok: bool },
 }
 
@@ -388,7 +398,7 @@ impl World {
                 self.pump();
             }
             Event::Sync { aggregator, life } => self.sync(aggregator, life),
-            Event::Turn { conn, life, lane, seq, left } => self.turn(conn, life, lane, seq, left),
+            Event::Turn(turn) => self.turn(turn),
             Event::Probed { epoch, probe, ok } if epoch == self.agent.epoch => {
                 let (now, failover) = (Mono(self.now), &mut self.agent.failover);
                 if ok {
@@ -520,7 +530,8 @@ impl World {
             uplink::Order::Send { life, lane, from, bytes_max } => {
                 let conn = self.agent.live.expect("sends only on a live connection");
                 let span = self.rng.u64(100..2 * MS);
-                self.after(span, Event::Turn { conn, life, lane, seq: from, left: bytes_max });
+                let turn = Turn { conn, life, lane, seq: from, left: bytes_max };
+                self.after(span, Event::Turn(turn));
             }
             uplink::Order::Release { lane, upto } => {
                 let disk = self.agent.lanes.iter_mut().find(|l| l.lane == lane).unwrap();
@@ -593,7 +604,8 @@ impl World {
         self.pump();
     }
 
-    fn turn(&mut self, conn: usize, life: u64, lane: Lane, seq: Seq, left: u64) {
+    fn turn(&mut self, turn: Turn) {
+        let Turn { conn, life, lane, seq, left } = turn;
         let now = Mono(self.now);
         if self.conns[conn].epoch != self.agent.epoch {
             return;
@@ -601,30 +613,31 @@ impl World {
         let durable = self.agent.lanes.iter().find(|l| l.lane == lane).unwrap().durable;
         let bytes = frame_bytes(lane, seq);
         let open = self.conns[conn].open;
-        if seq.0 > durable || bytes > left || !open {
+        // A pump may report what it wrote to a connection that was given up meanwhile.
+        let late = !open && self.rng.bool();
+        if seq.0 > durable || bytes > left || !(open || late) {
             let next_bytes = if seq.0 <= durable && open { bytes } else { 0 };
             self.agent.uplink.on_send_done(now, life, lane, next_bytes);
             return self.pump();
         }
-        self.send(
-            conn,
-            lane as u8,
-            Event::ToAggregator { conn, what: ToAggregator::Frame(lane, seq) },
-        );
         self.agent.uplink.on_sent(now, Sent { life, lane, seq, bytes });
+        if open {
+            let what = ToAggregator::Frame(lane, seq);
+            self.send(conn, lane as u8, Event::ToAggregator { conn, what });
+            self.check_window(conn, (lane, seq, bytes));
+        }
+        let span = self.rng.u64(10..3 * MS);
+        self.after(span, Event::Turn(Turn { seq: seq.next(), left: left - bytes, ..turn }));
+        self.pump();
+    }
+
+    fn check_window(&mut self, conn: usize, frame: (Lane, Seq, u64)) {
         let line = &mut self.conns[conn];
-        line.under_way.push((lane, seq, bytes));
+        line.under_way.push(frame);
         let total: u64 = line.under_way.iter().map(|f| f.2).sum();
         let window = line.credit_max.min(IN_FLIGHT_BYTES_MAX);
-        assert!(
-            total <= window || line.under_way.len() == 1,
-            "{total} bytes are under way of {window}: {:?} {:?}",
-            line.under_way,
-            self.agent.uplink
-        );
-        let span = self.rng.u64(10..3 * MS);
-        self.after(span, Event::Turn { conn, life, lane, seq: seq.next(), left: left - bytes });
-        self.pump();
+        let fits = total <= window || line.under_way.len() == 1;
+        assert!(fits, "{total} bytes are under way of {window}: {:?}", line.under_way);
     }
 
     fn at_agent(&mut self, conn: usize, what: FromAggregator) {

@@ -51,6 +51,8 @@ pub(super) struct LaneOut {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
     pub(super) reserved: u64,
+    /// What the pump looks at next; a drop meanwhile moves `sent`, not this.
+    pub(super) next: Seq,
     pub(super) sent_any: bool,
 }
 
@@ -119,6 +121,7 @@ impl LaneOut {
         self.fly(Flight { seq, bytes, hole: false });
         if let Some(turn) = &mut self.turn {
             turn.reserved = turn.reserved.saturating_sub(bytes);
+            turn.next = seq.next();
             turn.sent_any = true;
         }
         true
@@ -133,6 +136,7 @@ impl LaneOut {
         self.fly(Flight { seq: to, bytes: 0, hole: true });
         self.pass_holes();
         if let Some(turn) = &mut self.turn {
+            turn.next = to.next();
             turn.sent_any = true;
         }
     }
@@ -179,9 +183,9 @@ impl LaneOut {
         self.turn.map_or(0, |turn| turn.reserved)
     }
 
-    /// The next frame did not fit.
-    pub(super) fn want(&mut self, bytes: u64) {
-        self.wants = (self.sent.next(), bytes.min(FRAME_BYTES_MAX));
+    /// Frame `seq` did not fit.
+    pub(super) fn want(&mut self, seq: Seq, bytes: u64) {
+        self.wants = (seq, bytes.min(FRAME_BYTES_MAX));
     }
 
     /// Length of the next frame, when it is known because it did not fit; else 0.

@@ -227,3 +227,52 @@ fn a_frame_that_is_dropped_while_its_turn_is_on_still_fills_the_window() {
     up.on_ack(ms(1), lane, LOGS, Seq(2));
     assert_eq!(obey(&mut up, ms(1), 400), ["logs 4..6"]);
 }
+
+#[test]
+fn a_hostile_aggregator_releases_nothing_that_was_not_sent_or_known() {
+    for seed in 0..300 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut up = uplink(0);
+        let (mut now, mut durable, mut believable) = (0, 0, 0);
+        for _ in 0..400 {
+            now += rng.u64(0..300);
+            let stream = if rng.bool() { LOGS } else { STATE };
+            match rng.u32(0..10) {
+                0 => {
+                    let known = rng.u64(0..durable + 5);
+                    up.on_welcome(ms(now), &welcome(&[(Lane::Logs, LOGS, known)], rng.u64(..)));
+                    believable = believable.max(if known <= durable { known } else { 0 });
+                }
+                1..=3 => up.on_ack(ms(now), Lane::Logs, stream, Seq(rng.u64(0..durable + 9))),
+                4 => up.on_ack(ms(now), Lane::Logs, stream, Seq(u64::MAX)),
+                5 => up.on_credit(rng.u64(0..5_000)),
+                6 => up.on_rx(ms(now)),
+                7 => up.on_disconnected(ms(now)),
+                _ => {
+                    durable += rng.u64(0..4);
+                    up.on_durable(Lane::Logs, Seq(durable));
+                }
+            }
+            for said in obey(&mut up, ms(now), 100) {
+                if let Some(range) = said.strip_prefix("logs ") {
+                    let after: u64 = range.split("..").nth(1).unwrap().parse().unwrap();
+                    believable = believable.max(after - 1);
+                } else if let Some(upto) = said.strip_prefix("release logs ") {
+                    assert!(upto.parse::<u64>().unwrap() <= believable, "seed {seed}: {said}");
+                }
+            }
+            assert!(up.in_flight_bytes() <= IN_FLIGHT_BYTES_MAX);
+        }
+    }
+}
+
+#[test]
+fn the_length_of_a_dropped_frame_is_not_its_successors() {
+    let mut up = uplink(5);
+    up.on_welcome(ms(0), &welcome(&[], 1_000));
+    let Some(Order::Send { life, lane, .. }) = up.next(ms(0)) else { panic!() };
+    up.on_dropped(lane, Seq(1));
+    up.on_send_done(ms(0), life, lane, 900_000);
+    let Some(Order::Send { from, bytes_max, .. }) = up.next(ms(0)) else { panic!() };
+    assert_eq!((from, bytes_max), (Seq(2), 875));
+}
