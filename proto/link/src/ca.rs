@@ -20,6 +20,7 @@
 //! - Time and lifetimes are handed in.
 
 pub mod lists;
+mod sign;
 
 use std::fs::File;
 use std::io;
@@ -28,21 +29,19 @@ use std::time::Duration;
 
 use muster_proto::clock::Utc;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams,
-    CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType,
-    SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
+    RevokedCertParams, SerialNumber,
 };
-use rustls_pki_types::DnsName;
-use time::OffsetDateTime;
 
 use crate::crypto::{self, NoRandom};
 use crate::files;
 use crate::identity::{IdentityError, certificates, pem_block, pem_of};
-use crate::peer::{Peer, Role, bare_serial};
+use crate::peer::{Role, bare_serial};
 use crate::token::{self, Kept, Terms, Token, TokenRefused};
 
 use lists::{Issued, Revoked};
+use sign::{date, draw_serial, leaf_params, parse_request};
 
 /// Life of a host certificate. It is renewed at two thirds of it.
 pub const HOST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -52,8 +51,6 @@ const CA_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const BACKDATE: Duration = Duration::from_secs(60);
 /// A revocation list says that it is good for this long. Readers use it longer, see `tls`.
 const CRL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
-/// A request for a certificate. Bytes. Ours have 250.
-const CSR_BYTES_MAX: usize = 16 * 1024;
 
 /// Why the CA did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -420,58 +417,6 @@ impl std::fmt::Debug for Ca {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Ca({})", self.dir.display())
     }
-}
-
-fn parse_request(csr: &[u8]) -> Result<CertificateSigningRequestParams, CaError> {
-    if csr.len() > CSR_BYTES_MAX {
-        return Err(CaError::Request("it is too long"));
-    }
-    let request = CertificateSigningRequestParams::from_der(&csr.into())
-        .map_err(|_| CaError::Request("it is not a request signed by its own key"))?;
-    // An uncompressed point on P-256: one byte and two coordinates.
-    let point = rcgen::PublicKeyData::der_bytes(&request.public_key);
-    if request.public_key.algorithm() != &rcgen::PKCS_ECDSA_P256_SHA256 || point.len() != 65 {
-        return Err(CaError::Request("its key is not on the curve P-256"));
-    }
-    Ok(request)
-}
-
-fn leaf_params(name: &str, role: Role) -> Result<CertificateParams, CaError> {
-    let bad = || CaError::Name { name: name.to_owned() };
-    let plain = name.bytes().all(|byte| !byte.is_ascii_uppercase() && byte != b'*');
-    if !plain || DnsName::try_from(name).is_err() {
-        return Err(bad());
-    }
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.subject_alt_names = vec![
-        SanType::DnsName(name.try_into().map_err(|_| bad())?),
-        SanType::URI(Peer::uri(role, name).as_str().try_into().map_err(|_| bad())?),
-    ];
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if role == Role::Aggregator {
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-    }
-    params.use_authority_key_identifier_extension = true;
-    Ok(params)
-}
-
-/// 128 random bits, positive in DER, never zero in front.
-fn draw_serial() -> Result<[u8; 16], NoRandom> {
-    let mut serial = crypto::random::<16>()?;
-    serial[0] = serial[0] & 0x7f | 0x40;
-    Ok(serial)
-}
-
-/// A moment `span` after or before `at`, in whole seconds, within what X.509 can say.
-fn date(at: Utc, span: Duration, after: bool) -> OffsetDateTime {
-    let span = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    let base = at.0.div_euclid(1_000_000);
-    let moved = if after { base.saturating_add(span) } else { base.saturating_sub(span) };
-    OffsetDateTime::from_unix_timestamp(moved).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn file(path: &Path, source: io::Error) -> CaError {

@@ -9,14 +9,14 @@
 //! - Who is not let in costs one [`Event`]; who is refused unheard costs one counter and one event.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use muster_proto::clock::Mono;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, ValidationTokenConfig};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::admission::{Admission, Knock, Verdict};
@@ -94,7 +94,8 @@ pub struct Listener {
     arrivals: tokio::sync::Mutex<mpsc::Receiver<Arrival>>,
     counters: Arc<Counters>,
     granted: Granted,
-    task: Mutex<Option<AbortHandle>>,
+    stop: Arc<Notify>,
+    task: AbortHandle,
 }
 
 impl Listener {
@@ -129,13 +130,15 @@ impl Listener {
         let counters = Arc::new(Counters::default());
         let door =
             Arc::new(Door { store, tuning, template, watch, counters: counters.clone(), arrived });
-        let task = tokio::spawn(run(door, endpoint.clone())).abort_handle();
+        let stop = Arc::new(Notify::new());
+        let task = tokio::spawn(run(door, endpoint.clone(), stop.clone())).abort_handle();
         Ok(Listener {
             endpoint,
             arrivals: tokio::sync::Mutex::new(arrivals),
             counters,
             granted,
-            task: Mutex::new(Some(task)),
+            stop,
+            task,
         })
     }
 
@@ -145,13 +148,9 @@ impl Listener {
     }
 
     /// Takes no new handshakes any more; connections live on. Newcomers are refused at once, so
-    /// that they try another aggregator.
+    /// that they try another aggregator, until the listener is dropped.
     pub fn stop(&self) {
-        self.endpoint.set_server_config(None);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            task.abort();
-        }
+        self.stop.notify_one();
     }
 
     /// Stops, closes every connection with the same words and waits until the peers have been told.
@@ -195,7 +194,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.stop();
+        self.task.abort();
+        self.endpoint.set_server_config(None);
     }
 }
 
@@ -228,7 +228,7 @@ fn template(store: &Arc<IdentityStore>, tuning: &Tuning) -> Result<ServerConfig,
     Ok(config)
 }
 
-async fn run(door: Arc<Door>, endpoint: Endpoint) {
+async fn run(door: Arc<Door>, endpoint: Endpoint, stop: Arc<Notify>) {
     let started = Instant::now();
     let now = || Mono(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
     let (per_s, places) = (door.tuning.handshakes_per_s, door.tuning.handshakes_max);
@@ -237,6 +237,7 @@ async fn run(door: Arc<Door>, endpoint: Endpoint) {
     loop {
         tokio::select! {
             biased;
+            () = stop.notified() => break,
             Some(_) = handshakes.join_next(), if !handshakes.is_empty() => {}
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
@@ -247,26 +248,33 @@ async fn run(door: Arc<Door>, endpoint: Endpoint) {
                         handshakes.spawn(handshake(door.clone(), incoming));
                     }
                     Verdict::Retry => door.retry(incoming),
-                    Verdict::Refuse => door.refuse(incoming),
+                    Verdict::Refuse => refuse(incoming, &door.counters, &door.watch),
                 }
             }
         }
         door.counters.unfinished.store(handshakes.len() as u64, Ordering::Relaxed);
     }
     handshakes.shutdown().await;
+    door.counters.unfinished.store(0, Ordering::Relaxed);
+    let (counters, watch) = (door.counters.clone(), door.watch.clone());
+    // With the last sender gone `accept` ends after what has arrived already.
+    drop(door);
+    while let Some(incoming) = endpoint.accept().await {
+        refuse(incoming, &counters, &watch);
+    }
+}
+
+fn refuse(incoming: Incoming, counters: &Counters, watch: &Watch) {
+    counters.refused.fetch_add(1, Ordering::Relaxed);
+    watch(Event::Refused { remote: canonical(incoming.remote_address()) });
+    incoming.refuse();
 }
 
 impl Door {
-    fn refuse(&self, incoming: Incoming) {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        (self.watch)(Event::Refused { remote: canonical(incoming.remote_address()) });
-        incoming.refuse();
-    }
-
     fn retry(&self, incoming: Incoming) {
         let remote = canonical(incoming.remote_address());
         if let Err(proven) = incoming.retry() {
-            return self.refuse(proven.into_incoming());
+            return refuse(proven.into_incoming(), &self.counters, &self.watch);
         }
         self.counters.retried.fetch_add(1, Ordering::Relaxed);
         (self.watch)(Event::Retried { remote });

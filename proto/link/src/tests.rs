@@ -1,5 +1,6 @@
 //! Two ends on loopback, with a CA in a temporary directory and a clock of our own.
 
+mod authority;
 mod enrolling;
 mod hostile;
 mod refusals;

@@ -16,7 +16,8 @@ use crate::keys::EndpointKeys;
 /// 10 KB a connection, so these stay small and grow only for aggregators ([`Tuning::ask_streams`]).
 pub type Streams = u32;
 
-/// The numbers of one endpoint. [`Tuning::agent`] and [`Tuning::aggregator`] are the two we ship.
+/// The numbers of one endpoint. [`Tuning::agent`], [`Tuning::peer`] and
+/// [`Tuning::aggregator`] are those we ship.
 #[derive(Debug, Clone)]
 pub struct Tuning {
     /// A packet goes out at least this often on an idle connection. Only the dialling side needs it.
@@ -135,6 +136,11 @@ impl Tuning {
             reset_interval_min: Duration::from_micros(100),
             keys: None,
         }
+    }
+
+    /// For an aggregator that dials another one: as it listens, and it keeps the link alive.
+    pub fn peer() -> Tuning {
+        Tuning { keep_alive: Some(Duration::from_secs(15)), ..Tuning::aggregator() }
     }
 
     /// The same numbers with `keys`, so that a restart is noticed by the peers within 100 ms.

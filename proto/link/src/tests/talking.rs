@@ -176,6 +176,61 @@ fn closing_says_why_on_the_other_side() {
 }
 
 #[test]
+fn a_stopped_listener_refuses_newcomers_and_keeps_its_connections() {
+    run(async {
+        let house = House::new();
+        let (post, dialer, dialled, accepted) = pair(&house).await;
+        post.listener.stop();
+        assert!(post.listener.accept().await.is_none());
+        let refused = dialer.dial(post.addr, AGG).await.unwrap_err();
+        assert_eq!(refused.to_string(), "the peer refuses new connections at the moment");
+        let (answer, ()) = tokio::join!(dialled.ask(b"?"), async {
+            accepted.accept_ask().await.unwrap().reply("!").await.unwrap();
+        });
+        assert_eq!(answer.unwrap(), b"!");
+    });
+}
+
+#[test]
+fn aggregators_ask_one_another_many_things_at_once() {
+    run(async {
+        let house = House::new();
+        let post = Post::bind(&house.store(AGG, Role::Aggregator), small(Tuning::aggregator()));
+        let other = house.store("agg2.example.org", Role::Aggregator);
+        let dialer = Dialer::new(other, small(Tuning::peer())).unwrap();
+        let (dialled, accepted) = tokio::join!(dialer.dial(post.addr, AGG), post.peer());
+        let dialled = dialled.unwrap();
+        // Both sides ask sixty things and answer only when all sixty have come.
+        let asking = |connection: Connection| async move {
+            let mut answers = tokio::task::JoinSet::new();
+            for number in 0..60_u8 {
+                let connection = connection.clone();
+                answers.spawn(async move { (number, connection.ask(&[number]).await.unwrap()) });
+            }
+            for (number, answer) in answers.join_all().await {
+                assert_eq!(answer, [number, number]);
+            }
+        };
+        let answering = |connection: Connection| async move {
+            let mut asks = Vec::new();
+            while asks.len() < 60 {
+                asks.push(connection.accept_ask().await.unwrap());
+            }
+            for ask in asks {
+                let answer = [ask.question[0]; 2].to_vec();
+                ask.reply(answer).await.unwrap();
+            }
+        };
+        tokio::join!(
+            asking(dialled.clone()),
+            answering(dialled.clone()),
+            asking(accepted.clone()),
+            answering(accepted.clone()),
+        );
+    });
+}
+
+#[test]
 fn the_last_handle_closes_the_connection_and_leaves_the_list() {
     run(async {
         let house = House::new();
