@@ -19,6 +19,8 @@ pub mod listener;
 pub mod registry;
 pub mod settings;
 
+mod arp;
+mod bonding;
 mod conntrack;
 mod cpu;
 mod diskstats;
@@ -33,11 +35,16 @@ mod netstat;
 mod os;
 mod own;
 mod pressure;
+mod schedstat;
+mod selinux;
 mod sockstat;
+mod softnet;
 mod stat;
 mod systemd;
+mod thermal_zone;
 mod time;
 mod timex;
+mod udp_queues;
 mod uname;
 mod vmstat;
 
@@ -57,6 +64,8 @@ pub use settings::Settings;
 
 /// Every collector, in the order of the manual.
 pub const COLLECTORS: &[&dyn Collector] = &[
+    &arp::Arp,
+    &bonding::Bonding,
     &conntrack::Conntrack,
     &cpu::Cpu,
     &diskstats::Diskstats,
@@ -70,11 +79,16 @@ pub const COLLECTORS: &[&dyn Collector] = &[
     &netstat::Netstat,
     &os::Os,
     &pressure::Pressure,
+    &schedstat::Schedstat,
+    &selinux::Selinux,
     &sockstat::Sockstat,
+    &softnet::Softnet,
     &stat::Stat,
     &systemd::Systemd,
+    &thermal_zone::ThermalZone,
     &time::Time,
     &timex::Timex,
+    &udp_queues::UdpQueues,
     &uname::Uname,
     &vmstat::Vmstat,
     &own::Own,
