@@ -23,11 +23,15 @@ mod arp;
 mod bonding;
 mod conntrack;
 mod cpu;
+mod cpufreq;
 mod diskstats;
+mod dmi;
+mod edac;
 mod entropy;
 mod filefd;
 mod filesystem;
 mod loadavg;
+mod mdadm;
 mod meminfo;
 mod netclass;
 mod netdev;
@@ -68,11 +72,15 @@ pub const COLLECTORS: &[&dyn Collector] = &[
     &bonding::Bonding,
     &conntrack::Conntrack,
     &cpu::Cpu,
+    &cpufreq::CpuFreq,
     &diskstats::Diskstats,
+    &dmi::Dmi,
+    &edac::Edac,
     &entropy::Entropy,
     &filefd::FileFd,
     &filesystem::Filesystem,
     &loadavg::LoadAvg,
+    &mdadm::Mdadm,
     &meminfo::MemInfo,
     &netclass::NetClass,
     &netdev::NetDev,
