@@ -42,13 +42,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let body = encode_scrapes(&dict, std::slice::from_ref(&told.scrape));
         let sealed = sealer.seal(facts, &body)?;
         sealing_s += cpu_s() - before_s;
-        assert_eq!(parse_scrapes(&dict, &body)?, [told.scrape.clone()]);
+        assert_eq!(parse_scrapes(&dict, &body)?, std::slice::from_ref(&told.scrape));
         let (len, count) = (sealed.body.len() + Header::BYTES, told.scrape.values.len());
         println!(
             "scrape {number}: {count} samples, raw {}, frame {len} bytes, {:.3} a sample",
             body.len(),
             len as f64 / count as f64
         );
+        if number + 1 == scrapes {
+            for (series, value) in dict.series.iter().zip(&told.scrape.values) {
+                if series.name == "process_resident_memory_bytes" {
+                    println!("{} KiB in RAM", value.unwrap_or(0.0) / 1024.0);
+                }
+                if series.name == "node_scrape_collector_duration_seconds" {
+                    println!("{:>9.6} s {}", value.unwrap_or(0.0), series.labels[0].1);
+                }
+            }
+        }
         if number > 0 {
             bytes += len;
             samples += count;

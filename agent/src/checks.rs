@@ -26,6 +26,7 @@ mod filesystems;
 mod nics;
 mod words;
 
+mod agent_certificate;
 mod agent_logs;
 mod agent_rss;
 mod agent_spool;
@@ -154,6 +155,7 @@ pub const CHECKS: &[&dyn Check] = &[
     &kern_edac_ue::KernEdacUe,
     &agent_spool::AgentSpool,
     &agent_upstream::AgentUpstream,
+    &agent_certificate::AgentCertificate,
     &agent_rss::AgentRss,
     &agent_logs::AgentLogs,
 ];

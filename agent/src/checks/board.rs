@@ -380,10 +380,10 @@ mod tests {
         let line = |record: &StateRecord| match record {
             StateRecord::Check(s) => {
                 let since = s.since.as_secs() - START_S;
-                format!("{second:>5} {} {} since {since}: {}\n", s.instance, s.verdict, s.message)
+                format!("@{second} {} {} since {since}: {}\n", s.instance, s.verdict, s.message)
             }
-            StateRecord::CheckGone { instance, .. } => format!("{second:>5} {instance} gone\n"),
-            StateRecord::FullReport { .. } => format!("{second:>5} full report\n"),
+            StateRecord::CheckGone { instance, .. } => format!("@{second} {instance} gone\n"),
+            StateRecord::FullReport { .. } => format!("@{second} full report\n"),
             other => panic!("not a record of the board: {other:?}"),
         };
         records.iter().map(line).collect()
@@ -411,13 +411,13 @@ mod tests {
         check(
             &story,
             expect![[r#"
-                    0 /srv ok since 0: 50.0% free (500 B of 1000 B)
-                   60 /srv ok since 0: 0.0% free (0 B of 1000 B) [crit now, not yet for long enough]
-                  360 /srv crit since 360: 0.0% free (0 B of 1000 B)
-                  660 /srv crit since 360: 0.0% free (0 B of 1000 B)
-                  780 /srv crit since 360: 5.0% free (50 B of 1000 B)
-                 1080 /srv crit since 360: 5.0% free (50 B of 1000 B)
-                 1380 /srv crit since 360: 5.0% free (50 B of 1000 B)
+                @0 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                @60 /srv ok since 0: 0.0% free (0 B of 1000 B) [crit now, not yet for long enough]
+                @360 /srv crit since 360: 0.0% free (0 B of 1000 B)
+                @660 /srv crit since 360: 0.0% free (0 B of 1000 B)
+                @780 /srv crit since 360: 5.0% free (50 B of 1000 B)
+                @1080 /srv crit since 360: 5.0% free (50 B of 1000 B)
+                @1380 /srv crit since 360: 5.0% free (50 B of 1000 B)
             "#]],
         );
     }
@@ -427,9 +427,9 @@ mod tests {
         check(
             "50 50 3 3 50 50 50 50 50 50 50 50 50",
             expect![[r#"
-                    0 /srv ok since 0: 50.0% free (500 B of 1000 B)
-                   60 /srv ok since 0: 3.0% free (30 B of 1000 B) [crit now, not yet for long enough]
-                  120 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                @0 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                @60 /srv ok since 0: 3.0% free (30 B of 1000 B) [crit now, not yet for long enough]
+                @120 /srv ok since 0: 50.0% free (500 B of 1000 B)
             "#]],
         );
     }
@@ -440,10 +440,10 @@ mod tests {
         check(
             &story,
             expect![[r#"
-                    0 /srv ok since 0: 1.0% free (10 B of 1000 B) [crit now, not yet for long enough]
-                  300 /srv crit since 300: 1.0% free (10 B of 1000 B)
-                  420 /srv gone
-                  510 /srv ok since 510: 50.0% free (500 B of 1000 B)
+                @0 /srv ok since 0: 1.0% free (10 B of 1000 B) [crit now, not yet for long enough]
+                @300 /srv crit since 300: 1.0% free (10 B of 1000 B)
+                @420 /srv gone
+                @510 /srv ok since 510: 50.0% free (500 B of 1000 B)
             "#]],
         );
     }
@@ -453,10 +453,10 @@ mod tests {
         check(
             "50 ? 50 50 ? ? ? ? 50 50",
             expect![[r#"
-                    0 /srv ok since 0: 50.0% free (500 B of 1000 B)
-                  120 /srv ok since 0: cannot tell: mountinfo says "rubbish", which is not understood [unknown now, not yet for long enough]
-                  180 /srv unknown since 180: cannot tell: mountinfo says "rubbish", which is not understood
-                  240 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                @0 /srv ok since 0: 50.0% free (500 B of 1000 B)
+                @120 /srv ok since 0: cannot tell: mountinfo says "rubbish", which is not understood [unknown now, not yet for long enough]
+                @180 /srv unknown since 180: cannot tell: mountinfo says "rubbish", which is not understood
+                @240 /srv ok since 0: 50.0% free (500 B of 1000 B)
             "#]],
         );
     }
@@ -499,11 +499,11 @@ mod tests {
         check_unit(
             "active failed failed failed failed active active active active - - - -",
             expect![[r#"
-                   60 a.service ok since 60: failed () [crit now, not yet for long enough]
-                  240 a.service crit since 240: failed ()
-                  300 a.service crit since 240: active () [ok now, not yet for long enough]
-                  420 a.service ok since 420: active ()
-                  600 a.service gone
+                @60 a.service ok since 60: failed () [crit now, not yet for long enough]
+                @240 a.service crit since 240: failed ()
+                @300 a.service crit since 240: active () [ok now, not yet for long enough]
+                @420 a.service ok since 420: active ()
+                @600 a.service gone
             "#]],
         );
     }
@@ -513,11 +513,11 @@ mod tests {
         check_unit(
             "failed failed failed failed ? ? ? ? failed",
             expect![[r#"
-                    0 a.service ok since 0: failed () [crit now, not yet for long enough]
-                  180 a.service crit since 180: failed ()
-                  240 a.service crit since 180: cannot tell: run/dbus/system_bus_socket is not there [unknown now, not yet for long enough]
-                  360 a.service unknown since 360: cannot tell: run/dbus/system_bus_socket is not there
-                  480 a.service crit since 180: failed ()
+                @0 a.service ok since 0: failed () [crit now, not yet for long enough]
+                @180 a.service crit since 180: failed ()
+                @240 a.service crit since 180: cannot tell: run/dbus/system_bus_socket is not there [unknown now, not yet for long enough]
+                @360 a.service unknown since 360: cannot tell: run/dbus/system_bus_socket is not there
+                @480 a.service crit since 180: failed ()
             "#]],
         );
     }
@@ -553,7 +553,7 @@ mod tests {
         after.checks = ONLY_SPACE;
         assert!(after.round(at(0), &case(0, None)).is_empty());
         assert!(after.round(at(15), &case(15, None)).is_empty());
-        assert_eq!(lines(90, &after.round(at(90), &case(90, None))), "   90 /srv gone\n");
+        assert_eq!(lines(90, &after.round(at(90), &case(90, None))), "@90 /srv gone\n");
     }
 
     #[test]
@@ -606,7 +606,7 @@ mod tests {
         let report = board.full_report(at(1));
         assert_eq!(
             lines(1, &report),
-            "    1 full report\n    1 /srv ok since 0: 50.0% free (500 B of 1000 B)\n"
+            "@1 full report\n@1 /srv ok since 0: 50.0% free (500 B of 1000 B)\n"
         );
     }
 

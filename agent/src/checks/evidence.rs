@@ -1,10 +1,14 @@
 //! Evidence drawn from facts that are at hand when something turns bad.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::gather::Case;
 use super::words;
 use crate::facts::statfs::Usage;
+
+/// How far back growth is shown.
+const GROWN_WITHIN: Duration = Duration::from_secs(3600);
 
 /// The biggest processes by resident memory.
 pub(super) fn biggest_processes(case: &Case) -> String {
@@ -33,7 +37,15 @@ pub(super) fn fullest_mounts(case: &Case) -> String {
     for (used, size, mountpoint) in known.into_iter().take(10) {
         let (percent, used, size) =
             (words::percent(used, size), words::bytes(used), words::bytes(size));
-        let _ = writeln!(text, "{percent:5.1}%  {used:>10} of {size:>10}  {mountpoint}");
+        let _ = write!(text, "{percent:5.1}%  {used:>10} of {size:>10}  {mountpoint}");
+        if let Some(change) = case.history.change(&format!("fs.used {mountpoint}"), GROWN_WITHIN)
+            && change.grown > 0.0
+        {
+            let (grown, span) =
+                (words::bytes(change.grown as u64), words::span(change.span.as_secs()));
+            let _ = write!(text, "  (+{grown} in {span})");
+        }
+        text.push('\n');
     }
     text
 }
@@ -55,6 +67,11 @@ mod tests {
 
     use crate::checks::door::tell;
 
+    /// Without the padding, which an expected text cannot begin with.
+    fn bare(text: &str) -> String {
+        text.lines().map(|line| line.trim_start().to_owned() + "\n").collect()
+    }
+
     #[test]
     fn the_biggest_processes_are_named() {
         let mut story = "== proc/meminfo\nMemTotal: 100 kB\nMemAvailable: 1 kB\n\
@@ -67,13 +84,13 @@ mod tests {
         }
         let found = tell("mem.available", &story, None);
         expect![[r#"
-              11.7 MiB  pid 2        p2
-               800 KiB  pid 4        p4
-               360 KiB  pid 7        p7
-               320 KiB  pid 6        p6
-               280 KiB  pid 5        p5
+            11.7 MiB  pid 2        p2
+            800 KiB  pid 4        p4
+            360 KiB  pid 7        p7
+            320 KiB  pid 6        p6
+            280 KiB  pid 5        p5
         "#]]
-        .assert_eq(&found[0].evidence);
+        .assert_eq(&bare(&found[0].evidence));
     }
 
     #[test]
@@ -85,15 +102,19 @@ mod tests {
 28 27 8:1 / /srv rw - ext4 /dev/sda1 rw
 == recorded/statfs
 / 100000 60000 50000 0 0
+/srv 100000 9060 50 0 0
+== +120
+== recorded/statfs
+/ 100000 60000 50000 0 0
 /srv 100000 60 50 0 0
 ",
             None,
         );
         expect![[r#"
-             99.9%    97.6 KiB of   97.6 KiB  /srv
+             99.9%    97.6 KiB of   97.6 KiB  /srv  (+8.8 KiB in 2 min)
              44.4%    39.1 KiB of   87.9 KiB  /
         "#]]
-        .assert_eq(&found[1].evidence);
+        .assert_eq(&bare(&found[1].evidence));
         assert_eq!(found[0].evidence, "", "what is well needs no evidence");
     }
 }

@@ -15,6 +15,7 @@ use super::history::History;
 use super::own::OwnFacts;
 use crate::facts::clock::Clock;
 use crate::facts::processes::{self, Processes};
+use crate::facts::statfs::Usage;
 use crate::facts::{Fact, Facts, edac, ext4, fstab, kernel, raid, reboot};
 use crate::host::{Host, HostError};
 
@@ -190,6 +191,12 @@ impl Case {
             let (rx, tx) = (&device.receive, &device.transmit);
             add(&format!("net.errs {name}"), (rx.errs + tx.errs) as f64);
             add(&format!("net.packets {name}"), (rx.packets + tx.packets) as f64);
+        }
+        for mount in facts.mounts.iter().flatten() {
+            if let Usage::Known(room) = &mount.usage {
+                let used = room.size_bytes.saturating_sub(room.free_bytes);
+                add(&format!("fs.used {}", mount.mountpoint), used as f64);
+            }
         }
         for device in facts.netclass.iter().flatten() {
             if let Some(changes) = device.carrier_changes {

@@ -71,6 +71,15 @@ impl History {
         (!span.is_zero()).then_some(Growth { grown, span })
     }
 
+    /// What a gauge changed by between its oldest and newest sample within the window, and over how long.
+    pub fn change(&self, name: &str, window: Duration) -> Option<Growth> {
+        let samples = self.series.get(name)?;
+        let (newest, value) = *samples.back()?;
+        let (first, old) = *samples.iter().find(|(at, _)| newest.since(*at) <= window)?;
+        let span = newest.since(first);
+        (!span.is_zero()).then_some(Growth { grown: value - old, span })
+    }
+
     /// The smallest and largest value of a gauge within the window up to its newest sample.
     pub fn range(&self, name: &str, window: Duration) -> Option<(f64, f64)> {
         let samples = self.series.get(name)?;
@@ -84,7 +93,7 @@ impl History {
     }
 }
 
-/// What a counter grew by.
+/// What a counter grew by; of a gauge also less than nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Growth {
     /// In the counter's unit.
@@ -120,6 +129,7 @@ mod tests {
         assert_eq!(history.growth("x", Duration::from_secs(30)).unwrap().grown, 30.0);
         assert_eq!(history.growth("x", Duration::from_secs(5)), None);
         assert_eq!(history.range("x", AGE_MAX), Some((20.0, 160.0)));
+        assert_eq!(history.change("x", AGE_MAX).unwrap().grown, -50.0);
     }
 
     #[test]

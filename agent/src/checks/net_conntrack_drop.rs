@@ -33,7 +33,7 @@ impl Check for NetConntrackDrop {
         let _conntrack = out.need(&case.facts.conntrack);
         let Some(growth) = case.history.growth("conntrack.drop", WINDOW) else { return };
         let rate = growth.per_second();
-        out.level("", rate, format!("{rate:.2} packets lost a second, {} in 10 min", growth.grown));
+        out.level("", rate, format!("{rate:.2} packets lost a second, {} in all", growth.grown));
     }
 }
 
@@ -54,6 +54,17 @@ mod tests {
 == +60
 ",
             expect![[""]],
+        );
+    }
+
+    #[test]
+    fn two_a_second_are_critical() {
+        check(
+            "net.conntrack_drop",
+            "== proc/sys/net/netfilter/nf_conntrack_count\n95\n== proc/sys/net/netfilter/nf_conntrack_max\n100\n== proc/net/stat/nf_conntrack\nentries searched found new invalid ignore delete delete_list insert insert_failed drop early_drop icmp_error expect_new expect_create expect_delete search_restart\n00000001 0 0 0 0 0 0 0 0 0 00000001 0 0 0 0 0 0\n== +60\n== proc/net/stat/nf_conntrack\nentries searched found new invalid ignore delete delete_list insert insert_failed drop early_drop icmp_error expect_new expect_create expect_delete search_restart\n00000001 0 0 0 0 0 0 0 0 0 00000079 0 0 0 0 0 0\n",
+            expect![[r#"
+                crit: 2.00 packets lost a second, 120 in all
+            "#]],
         );
     }
 }

@@ -10,6 +10,8 @@ pub struct OwnFacts {
     pub spools: Vec<SpoolFacts>,
     /// The line to the aggregators; `None` when the app has no uplink at all.
     pub uplink: Option<UplinkFacts>,
+    /// The certificate it shows; `None` before enrolment.
+    pub certificate: Option<CertificateFacts>,
     /// Resident memory of the agent, bytes; `None` when not known.
     pub rss_bytes: Option<u64>,
     /// One for each log source that is configured or discovered.
@@ -46,6 +48,15 @@ pub struct UplinkFacts {
     pub has_unacked: bool,
     /// What went wrong last, in words.
     pub last_error: Option<String>,
+}
+
+/// The certificate the agent shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// From when it is valid.
+    pub issued_at: Utc,
+    /// Until when.
+    pub expires_at: Utc,
 }
 
 /// One source of log lines.

@@ -54,4 +54,16 @@ mod tests {
             "#]],
         );
     }
+
+    #[test]
+    fn a_clock_that_was_set_shows_for_ten_minutes() {
+        use crate::checks::door::at;
+        use crate::checks::{Case, Settings, judge_all};
+        let mut case = Case::unread(at(0));
+        for (second, ahead) in [(0, 100.0), (60, 100.0), (120, 165.0), (180, 165.0)] {
+            case.history.add(at(second).mono, "clock.ahead", ahead);
+        }
+        let found = judge_all(&case, &Settings::default());
+        assert_eq!(crate::checks::door::lines(&found), "crit: 65.0 s in 10 min\n");
+    }
 }

@@ -38,8 +38,7 @@ pub struct Latest {
 
 /// Serves until `latest` closes.
 ///
-/// # Errors
-/// None: a connection that fails is its own problem, and `accept` failing (no file descriptors) is
+/// A connection that fails is its own problem; when `accept` fails (no file descriptors left) it is
 /// tried again after a second.
 pub async fn run(listener: TcpListener, mut latest: watch::Receiver<Latest>) {
     let mut connections = JoinSet::new();
