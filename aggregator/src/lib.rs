@@ -4,6 +4,7 @@
 //!
 //! Inside, imports run `main → app → parts → config → proto, spool`.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod inbox;

@@ -305,6 +305,16 @@ pub fn parse_selector(text: &str) -> Result<Selector, SelectorError> {
     Ok(Selector { terms })
 }
 
+/// Whether the value is what the pattern says: `*` any run of characters, `?` any one, no quotes.
+pub fn matches_glob(pattern: &str, value: &str) -> bool {
+    let pieces = pattern.chars().map(|c| match c {
+        '*' => Piece::Many,
+        '?' => Piece::One,
+        c => Piece::Plain(c),
+    });
+    Pattern(pieces.collect()).matches(value)
+}
+
 struct Reader {
     chars: Vec<char>,
     at: usize,
