@@ -22,9 +22,9 @@ mod logs;
 mod metrics;
 mod state;
 
-pub use logs::LogFollower;
-pub use metrics::MetricFollower;
-pub use state::StateFollower;
+pub use logs::{CURSOR as LOGS_CURSOR, LogFollower};
+pub use metrics::{CURSOR as METRICS_CURSOR, MetricFollower};
+pub use state::{CURSOR as STATE_CURSOR, StateFollower};
 
 /// Bytes read from the inbox at once.
 const READ_BYTES: usize = 4 * 1024 * 1024;

@@ -132,6 +132,16 @@ impl ClosedInbox {
         Ok(ClosedInbox { lane, spool, board })
     }
 
+    /// Which lane.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// The inbox's own stream.
+    pub fn stream(&self) -> StreamId {
+        self.board.stream
+    }
+
     /// Starts the lane's thread. It ends when every handle is gone.
     ///
     /// # Errors
