@@ -7,7 +7,10 @@
 //! second fills at twice that rate; above it we refuse at once, so that the dialler tries its next
 //! candidate instead of waiting (silence would make all of them retry in lockstep).
 //!
-//! Places for unfinished handshakes are counted apart: half of them are for proven addresses only.
+//! Places for unfinished handshakes are counted apart: half of them are for proven addresses only,
+//! and who has held one for a second without finishing loses it when others need it.
+
+use std::time::Duration;
 
 use muster_proto::clock::Mono;
 
@@ -20,6 +23,8 @@ pub(crate) enum Verdict {
     Retry,
     /// Send it away.
     Refuse,
+    /// Give up the oldest unfinished handshake and begin this one.
+    Replace,
 }
 
 /// What is known of an incoming first packet.
@@ -29,7 +34,13 @@ pub(crate) struct Knock {
     pub(crate) proven: bool,
     /// Unfinished handshakes at the moment.
     pub(crate) unfinished: usize,
+    /// How long the oldest of them has taken.
+    pub(crate) oldest: Duration,
 }
+
+/// An unfinished handshake older than this loses its place to a newcomer when all are taken. An
+/// honest one takes two round trips, or as long as a storm makes everybody wait.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -48,8 +59,12 @@ impl Admission {
     }
 
     pub(crate) fn judge(&mut self, now: Mono, knock: Knock) -> Verdict {
-        if !self.second.take(now) || knock.unfinished >= self.places {
+        if !self.second.take(now) {
             return Verdict::Refuse;
+        }
+        if knock.unfinished >= self.places {
+            let stuck = knock.oldest >= PATIENCE && self.places > 0;
+            return if stuck && knock.proven { Verdict::Replace } else { Verdict::Refuse };
         }
         let calm = self.first.take(now) && knock.unfinished < self.places / 2;
         match calm || knock.proven {
@@ -92,8 +107,8 @@ impl Meter {
 mod tests {
     use super::*;
 
-    const FRESH: Knock = Knock { proven: false, unfinished: 0 };
-    const PROVEN: Knock = Knock { proven: true, unfinished: 0 };
+    const FRESH: Knock = Knock { proven: false, unfinished: 0, oldest: Duration::ZERO };
+    const PROVEN: Knock = Knock { proven: true, ..FRESH };
 
     /// Sends `knocks` at one moment and counts the verdicts: accepted, retried, refused.
     fn check(admission: &mut Admission, at_us: u64, knock: Knock, knocks: usize) -> [usize; 3] {
@@ -124,12 +139,25 @@ mod tests {
     #[test]
     fn forged_first_packets_cannot_take_the_places_of_proven_ones() {
         let mut admission = Admission::new(Mono(0), 1000, 100);
-        let at = |proven, unfinished| Knock { proven, unfinished };
+        let at = |proven, unfinished| Knock { proven, unfinished, ..FRESH };
         assert_eq!(admission.judge(Mono(0), at(false, 49)), Verdict::Accept);
         assert_eq!(admission.judge(Mono(0), at(false, 50)), Verdict::Retry);
         assert_eq!(admission.judge(Mono(0), at(true, 50)), Verdict::Accept);
         assert_eq!(admission.judge(Mono(0), at(true, 99)), Verdict::Accept);
         assert_eq!(admission.judge(Mono(0), at(true, 100)), Verdict::Refuse);
+    }
+
+    #[test]
+    fn a_stuck_handshake_gives_way_to_a_proven_newcomer() {
+        let mut admission = Admission::new(Mono(0), 1000, 100);
+        let at = |proven, oldest_ms| Knock {
+            proven,
+            unfinished: 100,
+            oldest: Duration::from_millis(oldest_ms),
+        };
+        assert_eq!(admission.judge(Mono(0), at(true, 999)), Verdict::Refuse);
+        assert_eq!(admission.judge(Mono(0), at(true, 1000)), Verdict::Replace);
+        assert_eq!(admission.judge(Mono(0), at(false, 1000)), Verdict::Refuse);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Connection {
         self.0.quic.rtt()
     }
 
-    /// A number that no other live connection of this process's endpoint has.
+    /// A number that no other connection of the same [`IdentityStore`] has had.
     pub fn number(&self) -> u64 {
         self.0.number
     }

@@ -8,10 +8,11 @@
 //!   `handshakes_max` and `handshake_timeout`.
 //! - Who is not let in costs one [`Event`]; who is refused unheard costs one counter and one event.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use muster_proto::clock::Mono;
 use quinn::crypto::rustls::HandshakeData;
@@ -233,34 +234,78 @@ async fn run(door: Arc<Door>, endpoint: Endpoint, stop: Arc<Notify>) {
     let now = || Mono(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
     let (per_s, places) = (door.tuning.handshakes_per_s, door.tuning.handshakes_max);
     let mut admission = Admission::new(now(), per_s, places);
-    let mut handshakes = JoinSet::new();
+    let mut handshakes = Handshakes::default();
     loop {
         tokio::select! {
             biased;
             () = stop.notified() => break,
-            Some(_) = handshakes.join_next(), if !handshakes.is_empty() => {}
+            Some(_) = handshakes.tasks.join_next(), if !handshakes.tasks.is_empty() => {}
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
-                let proven = incoming.remote_address_validated();
-                let knock = Knock { proven, unfinished: handshakes.len() };
+                let knock = Knock {
+                    proven: incoming.remote_address_validated(),
+                    unfinished: handshakes.tasks.len(),
+                    oldest: handshakes.oldest(),
+                };
                 match admission.judge(now(), knock) {
-                    Verdict::Accept => {
-                        handshakes.spawn(handshake(door.clone(), incoming));
+                    Verdict::Accept => handshakes.begin(&door, incoming),
+                    Verdict::Replace => {
+                        handshakes.give_up_oldest(&door.counters);
+                        handshakes.begin(&door, incoming);
                     }
                     Verdict::Retry => door.retry(incoming),
                     Verdict::Refuse => refuse(incoming, &door.counters, &door.watch),
                 }
             }
         }
-        door.counters.unfinished.store(handshakes.len() as u64, Ordering::Relaxed);
+        let unfinished = handshakes.tasks.len() as u64;
+        door.counters.unfinished.store(unfinished, Ordering::Relaxed);
     }
-    handshakes.shutdown().await;
+    handshakes.tasks.shutdown().await;
     door.counters.unfinished.store(0, Ordering::Relaxed);
     let (counters, watch) = (door.counters.clone(), door.watch.clone());
     // With the last sender gone `accept` ends after what has arrived already.
     drop(door);
     while let Some(incoming) = endpoint.accept().await {
         refuse(incoming, &counters, &watch);
+    }
+}
+
+/// The unfinished handshakes, oldest first.
+#[derive(Default)]
+struct Handshakes {
+    tasks: JoinSet<()>,
+    places: VecDeque<Place>,
+}
+
+struct Place {
+    since: Instant,
+    /// True once the peer is admitted and only waits for the program to accept it.
+    admitted: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Handshakes {
+    fn begin(&mut self, door: &Arc<Door>, incoming: Incoming) {
+        let admitted = Arc::new(AtomicBool::new(false));
+        let task = self.tasks.spawn(handshake(door.clone(), incoming, admitted.clone()));
+        self.places.push_back(Place { since: Instant::now(), admitted, task });
+    }
+
+    fn oldest(&mut self) -> Duration {
+        let over =
+            |place: &Place| place.task.is_finished() || place.admitted.load(Ordering::Relaxed);
+        while self.places.front().is_some_and(over) {
+            self.places.pop_front();
+        }
+        self.places.front().map_or(Duration::ZERO, |place| place.since.elapsed())
+    }
+
+    fn give_up_oldest(&mut self, counters: &Counters) {
+        if let Some(place) = self.places.pop_front() {
+            place.task.abort();
+            counters.failed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -307,7 +352,7 @@ impl Door {
     }
 }
 
-async fn handshake(door: Arc<Door>, incoming: Incoming) {
+async fn handshake(door: Arc<Door>, incoming: Incoming, admitted: Arc<AtomicBool>) {
     let remote = canonical(incoming.remote_address());
     door.counters.begun.fetch_add(1, Ordering::Relaxed);
     let after = door.tuning.handshake_timeout;
@@ -317,7 +362,10 @@ async fn handshake(door: Arc<Door>, incoming: Incoming) {
     };
     match outcome {
         // Waiting here keeps a place taken: a program that does not accept is not flooded.
-        Ok(arrival) => drop(door.arrived.send(arrival).await),
+        Ok(arrival) => {
+            admitted.store(true, Ordering::Relaxed);
+            drop(door.arrived.send(arrival).await);
+        }
         Err(why) => {
             door.counters.failed.fetch_add(1, Ordering::Relaxed);
             (door.watch)(Event::HandshakeFailed { remote, why });

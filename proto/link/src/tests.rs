@@ -45,6 +45,10 @@ impl House {
         Arc::new(move || Utc(now_us.load(Ordering::Relaxed)))
     }
 
+    fn now(&self) -> Utc {
+        Utc(self.now_us.load(Ordering::Relaxed))
+    }
+
     fn pass_days(&self, days: i64) {
         self.now_us.fetch_add(days * DAY_US, Ordering::Relaxed);
     }
@@ -56,8 +60,7 @@ impl House {
     fn certify(&self, name: &str, role: Role) -> (String, Certified) {
         let fresh = new_key_and_csr(name).unwrap();
         let wish = Wish { csr: &fresh.csr, name, role, ttl: HOST_TTL };
-        let now = Utc(self.now_us.load(Ordering::Relaxed));
-        (fresh.key_pem, self.ca.issue(&wish, now).unwrap())
+        (fresh.key_pem, self.ca.issue(&wish, self.now()).unwrap())
     }
 
     /// Writes an identity into a directory of its own.

@@ -17,10 +17,10 @@ impl Case<'_> {
             let Some(Arrival::Enrol(request)) = self.post.listener.accept().await else {
                 panic!("no enrolment came");
             };
-            let ca = &self.house.ca;
-            let granted = ca.use_token(&request.token, &request.name, T0).and_then(|role| {
+            let (ca, now) = (&self.house.ca, self.house.now());
+            let granted = ca.use_token(&request.token, &request.name, now).and_then(|role| {
                 let wish = Wish { csr: &request.csr, name: &request.name, role, ttl: HOST_TTL };
-                ca.issue(&wish, T0)
+                ca.issue(&wish, now)
             });
             match granted {
                 Ok(certified) => request.grant(certified.chain).await.unwrap(),
@@ -40,8 +40,8 @@ impl Case<'_> {
     }
 }
 
-fn terms(uses: u32) -> Terms {
-    let expires_at = Utc(T0.0 + DAY_US);
+fn terms(house: &House, uses: u32) -> Terms {
+    let expires_at = Utc(house.now().0 + DAY_US);
     Terms { role: Role::Agent, names: "*.example.org".to_owned(), uses, expires_at }
 }
 
@@ -59,7 +59,7 @@ fn a_token_buys_one_certificate_that_works() {
         let house = house_of_today();
         let store = house.store(AGG, Role::Aggregator);
         let case = Case { house: &house, post: Post::bind(&store, small(Tuning::aggregator())) };
-        let token = house.ca.create_token(terms(1), T0).unwrap();
+        let token = house.ca.create_token(terms(&house, 1), house.now()).unwrap();
         let identity = case.enrol(&case.asked(&token, HOST)).await.unwrap();
         assert_eq!((identity.name(), identity.role()), (HOST, Role::Agent));
         assert_eq!(identity.roots().collect::<Vec<_>>(), [house.ca.certificate()]);
@@ -71,11 +71,13 @@ fn a_token_buys_one_certificate_that_works() {
         );
         assert!(!house.path("new-web1.example.org").exists(), "nothing is written without a yes");
 
-        let enrolled = IdentityStore::open_at(identity.dir(), Arc::new(|| T0)).unwrap();
-        house.now_us.store(T0.0, Ordering::Relaxed);
         let issued = house.ca.issued().unwrap();
         assert_eq!(issued.last().map(|one| one.name.as_str()), Some(HOST));
-        drop(enrolled);
+        let enrolled = IdentityStore::open_at(identity.dir(), house.clock()).unwrap();
+        let dialer = Dialer::new(enrolled, Tuning::agent()).unwrap();
+        let (dialled, accepted) = tokio::join!(dialer.dial(case.post.addr, AGG), case.post.peer());
+        dialled.unwrap();
+        assert_eq!(accepted.peer().serial, identity.me().serial);
     });
 }
 
@@ -85,7 +87,7 @@ fn wrong_names_and_wrong_authorities_are_refused() {
         let house = house_of_today();
         let store = house.store(AGG, Role::Aggregator);
         let case = Case { house: &house, post: Post::bind(&store, small(Tuning::aggregator())) };
-        let token = house.ca.create_token(terms(9), T0).unwrap();
+        let token = house.ca.create_token(terms(&house, 9), house.now()).unwrap();
 
         let error = case.enrol(&case.asked(&token, "db1.example.com")).await.unwrap_err();
         let words = "the aggregator refuses to enrol db1.example.com: the token is not good for the name db1.example.com";
@@ -113,7 +115,7 @@ fn a_ca_file_or_a_bare_address_will_do() {
         let house = house_of_today();
         let store = house.store(AGG, Role::Aggregator);
         let case = Case { house: &house, post: Post::bind(&store, small(Tuning::aggregator())) };
-        let token = house.ca.create_token(terms(2), T0).unwrap();
+        let token = house.ca.create_token(terms(&house, 2), house.now()).unwrap();
         let forged = Token { ca: [1; 32], ..token.clone() };
         let roots = vec![house.ca.certificate().to_vec().into()];
         let with_file =
@@ -128,7 +130,7 @@ fn a_ca_file_or_a_bare_address_will_do() {
 fn tokens_live_on_disk_and_several_processes_may_use_one_ca() {
     let house = House::new();
     let second = Ca::open(&house.path("ca")).unwrap();
-    let token = house.ca.create_token(terms(20), T0).unwrap();
+    let token = house.ca.create_token(terms(&house, 20), house.now()).unwrap();
     let use_ten = |ca: &Ca| {
         for _ in 0..10 {
             ca.use_token(&token.secret, HOST, T0).unwrap();

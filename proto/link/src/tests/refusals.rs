@@ -316,3 +316,44 @@ fn a_busy_listener_lets_in_who_proves_its_address() {
         assert_eq!((counts.retried, counts.begun, counts.failed), (1, 1, 0));
     });
 }
+
+#[test]
+fn a_storm_is_let_in_or_told_to_go_elsewhere_at_once() {
+    run(async {
+        let house = House::new();
+        let narrow = Tuning { handshakes_per_s: 40, ..small(Tuning::aggregator()) };
+        let post = Post::bind(&house.store(AGG, Role::Aggregator), narrow);
+        let agent = house.store(HOST, Role::Agent);
+        let dialer = Arc::new(Dialer::new(agent, Tuning::agent()).unwrap());
+        let mut dials = tokio::task::JoinSet::new();
+        for _ in 0..300 {
+            let (dialer, addr) = (dialer.clone(), post.addr);
+            dials.spawn(async move { dialer.dial(addr, AGG).await });
+        }
+        let dialling = async {
+            let (mut kept, mut refused) = (Vec::new(), 0);
+            while let Some(outcome) = dials.join_next().await {
+                match outcome.unwrap() {
+                    Ok(connection) => kept.push(connection),
+                    Err(LinkError::Refused) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            (kept, refused)
+        };
+        let accepting = async {
+            let mut accepted = Vec::new();
+            loop {
+                accepted.push(post.peer().await);
+            }
+        };
+        let (kept, refused) = tokio::select! {
+            () = accepting => unreachable!(),
+            outcome = dialling => outcome,
+        };
+        let counts = post.listener.counts();
+        assert_eq!((kept.len() as u64, refused), (counts.begun, counts.refused));
+        assert_eq!(kept.len() as u64 + refused, 300);
+        assert!(kept.len() >= 40 && counts.retried >= 1 && refused >= 1, "{counts:?}");
+    });
+}
