@@ -81,6 +81,8 @@ pub(super) struct Files {
     touched: Vec<FileKey>,
     forgotten: Vec<FileKey>,
     truncated: Vec<FileKey>,
+    /// Notes must not wait for lines: a copy was recognised, and its original will forget it.
+    urgent: bool,
     /// Something is not where it was: the globs must be walked again.
     astray: bool,
     scanned: bool,
@@ -112,6 +114,7 @@ impl Files {
             touched: Vec::new(),
             forgotten: Vec::new(),
             truncated: Vec::new(),
+            urgent: false,
             astray: true,
             scanned: false,
             newborn,
@@ -393,8 +396,14 @@ impl Files {
         old.into_iter().for_each(|key| self.forget(key));
     }
 
+    /// True when the notes must be handed out even if there is no line.
+    pub(super) fn has_urgent_notes(&self) -> bool {
+        self.urgent
+    }
+
     /// The notes that belong to all lines handed out so far.
     pub(super) fn notes(&mut self) -> Vec<Note> {
+        self.urgent = false;
         let mut notes = Vec::new();
         let mut told = HashSet::new();
         for key in std::mem::take(&mut self.touched) {

@@ -28,8 +28,8 @@ pub type Note = (Vec<u8>, Option<Vec<u8>>);
 /// A sealed frame and the positions behind its lines. Both are stored in one commit, or neither.
 #[derive(Debug)]
 pub struct Batch {
-    /// Lines.
-    pub sealed: Sealed,
+    /// Lines. `None` when only a position has changed: a copy of a known file was recognised.
+    pub sealed: Option<Sealed>,
     /// Where their sources go on.
     pub notes: Vec<Note>,
 }
@@ -110,6 +110,12 @@ impl LogReader {
         if self.oldest.is_none() && !self.block.is_empty() {
             self.oldest = Some(mono);
         }
+        if self.files.has_urgent_notes() && self.block.is_empty() {
+            self.seal();
+            if let Some(wait) = self.hand_over() {
+                return wait;
+            }
+        }
         if let Some(oldest) = self.oldest {
             let linger = if more { LINGER } else { LINGER_IDLE };
             if mono.since(oldest) >= linger || self.block.is_full() {
@@ -184,11 +190,11 @@ impl LogReader {
     fn seal(&mut self) {
         self.oldest = None;
         match self.block.seal(&mut self.sealer) {
-            Ok(None) => {}
-            Ok(Some(sealed)) => {
+            Ok(None) if !self.files.has_urgent_notes() => {}
+            Ok(sealed) => {
                 let mut notes = self.files.notes();
                 notes.extend(self.journald.as_mut().and_then(Journald::note));
-                add(&self.stats.frames, 1);
+                add(&self.stats.frames, u64::from(sealed.is_some()));
                 self.pending = Some(Batch { sealed, notes });
             }
             Err(error) => self.is_unsealable(&error),

@@ -12,11 +12,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use muster_proto::clock::{Mono, Utc};
-use muster_proto::frame;
+use muster_proto::frame::{self, Sealed};
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
 use muster_proto::limits::LOG_LINE_BYTES_MAX;
-use muster_proto::log::{FLAG_CUT, FLAG_PARTIAL, parse_log};
+use muster_proto::log::{FLAG_CUT, FLAG_PARTIAL, LogLine, parse_log};
 
 use super::*;
 
@@ -63,6 +63,13 @@ impl World {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
+    /// Some of what is in the file now is in the spool.
+    fn is_known(&self, name: &str) -> bool {
+        let Ok((file, facts)) = file::open(&self.path(name)) else { return false };
+        let saved = Checkpoints::load(&self.notes).files.remove(&facts.key);
+        saved.is_some_and(|saved| file::continues(&file, &saved.position).unwrap())
+    }
+
     fn remove(&self, name: &str) {
         fs::remove_file(self.path(name)).unwrap();
     }
@@ -95,15 +102,7 @@ impl World {
     fn commit(&mut self) {
         let Some((_, rx)) = &self.agent else { return };
         while let Ok(batch) = rx.try_recv() {
-            let header = batch.sealed.header(Lane::Logs, StreamId([0; 16]), Seq(1));
-            let mut raw = Vec::new();
-            frame::inflate(&header, &batch.sealed.body, &mut raw).unwrap();
-            let log = parse_log(header.first_at, &raw).unwrap();
-            for line in log.lines() {
-                let name = &log.sources[line.source].name;
-                let name = name.rsplit('/').next().unwrap().to_owned();
-                self.lines.push((name, line.flags & !4, line.text.to_vec()));
-            }
+            self.lines.extend(batch.sealed.iter().flat_map(lines_of));
             for (key, value) in batch.notes {
                 match value {
                     Some(value) => drop(self.notes.insert(key, value)),
@@ -164,6 +163,18 @@ impl World {
         let expected: String = expected.iter().map(|line| format!("{line}\n")).collect();
         assert_eq!(got, expected);
     }
+}
+
+fn lines_of(sealed: &Sealed) -> Vec<Line> {
+    let header = sealed.header(Lane::Logs, StreamId([0; 16]), Seq(1));
+    let mut raw = Vec::new();
+    frame::inflate(&header, &sealed.body, &mut raw).unwrap();
+    let log = parse_log(header.first_at, &raw).unwrap();
+    let show = |line: LogLine<'_>| {
+        let name = &log.sources[line.source].name;
+        (name.rsplit('/').next().unwrap().to_owned(), line.flags & !4, line.text.to_vec())
+    };
+    log.lines().map(show).collect()
 }
 
 fn numbered(from: usize, to: usize) -> String {
@@ -499,7 +510,7 @@ fn the_thread_sees_new_lines_and_files_by_itself() {
         let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     };
-    let wait = || rx.recv_timeout(Duration::from_secs(20)).unwrap().sealed.facts.records;
+    let wait = || rx.recv_timeout(Duration::from_secs(20)).unwrap().sealed.unwrap().facts.records;
     append("a.log", "one\n");
     assert_eq!(wait(), 1);
     append("a.log", "two\n");

@@ -66,6 +66,7 @@ impl Files {
             tailed.rotated = true;
             add(&self.stats.copies, 1);
             self.touch(key);
+            self.urgent = true;
             self.settling.push(key);
         }
         self.queue(key);

@@ -31,6 +31,9 @@ impl Files {
         self.place_all(fresh, now);
         if !self.scanned {
             self.find_parked(now);
+            // The process may have died between the truncation and the end of the copy.
+            let cut = self.known.values().filter(|tailed| tailed.former.is_some());
+            self.truncated.extend(cut.map(|tailed| tailed.key));
             self.scanned = true;
         }
         self.find_copies(now);
