@@ -184,9 +184,14 @@ impl Entry {
         if self.message.capacity() > 64 * 1024 {
             self.message = Vec::new();
         }
-        for field in
-            [Field::Message, Field::Priority, Field::Identifier, Field::Unit, Field::Realtime, Field::Cursor]
-        {
+        for field in [
+            Field::Message,
+            Field::Priority,
+            Field::Identifier,
+            Field::Unit,
+            Field::Realtime,
+            Field::Cursor,
+        ] {
             if let Some(buffer) = self.buffer(field) {
                 buffer.clear();
             }
@@ -226,7 +231,11 @@ mod tests {
                 let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
                 out += &format!(
                     "{} {} {} {} {}\n",
-                    text(&entry.cursor), text(&entry.priority), text(&entry.unit), entry.has_message, text(&entry.message),
+                    text(&entry.cursor),
+                    text(&entry.priority),
+                    text(&entry.unit),
+                    entry.has_message,
+                    text(&entry.message),
                 );
             });
         }
@@ -267,7 +276,8 @@ mod tests {
             if round % 5 == 0 {
                 bytes = (0..500).map(|_| rng.u8(..)).collect();
             }
-            parser.feed(&bytes, &mut |entry| assert!(entry.cursor.len() <= JOURNAL_FIELD_BYTES_MAX));
+            parser
+                .feed(&bytes, &mut |entry| assert!(entry.cursor.len() <= JOURNAL_FIELD_BYTES_MAX));
             parser.feed(&vec![b'x'; 2 * LOG_LINE_BYTES_MAX], &mut |_| {});
             assert!(parser.entry.message.len() <= LOG_LINE_BYTES_MAX + 1);
             assert!(parser.name.len() <= 65);

@@ -9,9 +9,7 @@ use memchr::{memchr, memrchr};
 use muster_proto::clock::Utc;
 use muster_proto::frame::{SealError, Sealed, Sealer};
 use muster_proto::limits::{LOG_LINE_BYTES_MAX, LOG_READ_BYTES};
-use muster_proto::log::{
-    FLAG_CUT, FLAG_PARTIAL, FLAG_READ_TIME, LogBlock, LogSource, SourceKind,
-};
+use muster_proto::log::{FLAG_CUT, FLAG_PARTIAL, FLAG_READ_TIME, LogBlock, LogSource, SourceKind};
 use nix::sys::uio::preadv;
 
 use super::limits::{HEAD_BYTES, TAIL_BYTES, TURN_BYTES};
@@ -244,7 +242,8 @@ pub(super) struct Facts {
 impl Facts {
     /// The facts in a `stat`.
     pub(super) fn of(meta: &std::fs::Metadata) -> Facts {
-        let birth = meta.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        let birth =
+            meta.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         Facts {
             key: FileKey { dev: meta.dev(), ino: meta.ino() },
             birth: birth.map_or(0, |birth| birth.as_micros() as i64),

@@ -75,8 +75,10 @@ pub(super) struct Files {
     parked: HashMap<FileKey, Parked>,
     ready: VecDeque<FileKey>,
     opened: VecDeque<FileKey>,
-    /// Rotated, deleted or perhaps copies: looked at again until they are finished.
+    /// Rotated or deleted: looked at again until they are finished.
     settling: Vec<FileKey>,
+    /// Perhaps copies of other files: looked at again until that is known.
+    copies: Vec<FileKey>,
     settled: Mono,
     touched: Vec<FileKey>,
     forgotten: Vec<FileKey>,
@@ -110,6 +112,7 @@ impl Files {
             ready: VecDeque::new(),
             opened: VecDeque::new(),
             settling: Vec::new(),
+            copies: Vec::new(),
             settled: now,
             touched: Vec::new(),
             forgotten: Vec::new(),
@@ -142,9 +145,14 @@ impl Files {
         self.astray
     }
 
+    /// True when a file waits for its turn.
+    pub(super) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// True when files are on their way out and must be looked at without an event.
     pub(super) fn is_settling(&self) -> bool {
-        !self.settling.is_empty() || !self.opened.is_empty()
+        !self.settling.is_empty() || !self.copies.is_empty() || !self.opened.is_empty()
     }
 
     fn queue(&mut self, key: FileKey) {
@@ -290,6 +298,11 @@ impl Files {
 
     /// Looks at files that are on their way out, and closes idle ones.
     pub(super) fn settle(&mut self, block: &mut LogBlock, now: Now) {
+        for key in std::mem::take(&mut self.copies) {
+            if self.is_copy_pending(key, now) {
+                self.copies.push(key);
+            }
+        }
         if now.mono.since(self.settled) < SETTLE_EVERY {
             return;
         }
@@ -298,7 +311,7 @@ impl Files {
         settling.sort_unstable();
         settling.dedup();
         for key in settling {
-            if self.is_copy_pending(key, now) || !self.settle_one(key, block, now) {
+            if !self.settle_one(key, block, now) {
                 self.settling.push(key);
             }
         }

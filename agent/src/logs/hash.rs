@@ -32,7 +32,8 @@ mod tests {
     #[test]
     fn the_hash_never_changes() {
         let hashes = [hash64(b""), hash64(b"a"), hash64(b"abcdefgh"), hash64(&[7; 4096])];
-        let expected = [12614907270670460418, 14082987631481162809, 9010175982241670142, 7815940983330898639];
+        let expected =
+            [12614907270670460418, 14082987631481162809, 9010175982241670142, 7815940983330898639];
         assert_eq!(hashes, expected);
     }
 

@@ -55,6 +55,8 @@ pub struct LogReader {
     block: LogBlock,
     sealer: Sealer,
     oldest: Option<Mono>,
+    /// The journal gave something at the last look.
+    journal_flows: bool,
     pending: Option<Batch>,
     tx: SyncSender<Batch>,
     scan_at: Mono,
@@ -86,6 +88,7 @@ impl LogReader {
             block: LogBlock::new(),
             sealer: Sealer::new().map_err(StartError::Sealer)?,
             oldest: None,
+            journal_flows: false,
             pending: None,
             tx,
             scan_at: Mono(0),
@@ -102,11 +105,12 @@ impl LogReader {
             return wait;
         }
         self.look(now);
+        if let Err(wait) = self.read(now) {
+            return wait;
+        }
+        // After the reading: whether a file is a copy is known once its original has been looked at.
         self.files.settle(&mut self.block, now);
-        let more = match self.read(now) {
-            Ok(more) => more,
-            Err(wait) => return wait,
-        };
+        let more = self.files.has_work() || self.journal_flows;
         if self.oldest.is_none() && !self.block.is_empty() {
             self.oldest = Some(mono);
         }
@@ -162,12 +166,12 @@ impl LogReader {
         };
     }
 
-    /// Gives every source its turn, round after round. `Ok(true)` when there is more after these.
-    fn read(&mut self, now: Now) -> Result<bool, Wait> {
+    /// Gives every source its turn, for some rounds. `Err` when the channel is full.
+    fn read(&mut self, now: Now) -> Result<(), Wait> {
         for _ in 0..64 {
             let was_empty = self.block.is_empty();
             let file = self.files.turn(&mut self.block, now);
-            let journal = match &mut self.journald {
+            self.journal_flows = match &mut self.journald {
                 Some(journald) => journald.turn(&mut self.block, now),
                 None => false,
             };
@@ -180,11 +184,11 @@ impl LogReader {
                     return Err(wait);
                 }
             }
-            if file.is_none() && !journal {
-                return Ok(false);
+            if file.is_none() && !self.journal_flows {
+                break;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     fn seal(&mut self) {

@@ -50,8 +50,19 @@ pub struct FileSource {
 impl FileSource {
     /// Never read as text, whatever the globs say.
     pub const EXCLUDED: &'static [&'static str] = &[
-        "**/*.gz", "**/*.xz", "**/*.zst", "**/*.bz2", "**/*.lz4", "**/*.zip", "**/*.journal",
-        "**/*.journal~", "**/wtmp*", "**/btmp*", "**/lastlog", "**/faillog", "**/.*.sw?",
+        "**/*.gz",
+        "**/*.xz",
+        "**/*.zst",
+        "**/*.bz2",
+        "**/*.lz4",
+        "**/*.zip",
+        "**/*.journal",
+        "**/*.journal~",
+        "**/wtmp*",
+        "**/btmp*",
+        "**/lastlog",
+        "**/faillog",
+        "**/.*.sw?",
     ];
 }
 

@@ -90,7 +90,8 @@ pub(super) fn names_before_rotation(name: &str) -> Vec<String> {
     let mut push = |stem: &str, suffix: &str| {
         let base = stem.trim_end_matches(is_mark);
         let mark = &stem[base.len()..];
-        let dated = mark.starts_with(['.', '-', '_']) && mark.contains(|c: char| c.is_ascii_digit());
+        let dated =
+            mark.starts_with(['.', '-', '_']) && mark.contains(|c: char| c.is_ascii_digit());
         if dated && !base.is_empty() {
             names.push(format!("{base}{suffix}"));
         }
@@ -156,7 +157,8 @@ mod tests {
 
     #[test]
     fn rotated_names_give_the_name_before() {
-        let check = |name, expected: &[&str]| assert_eq!(names_before_rotation(name), expected, "{name}");
+        let check =
+            |name, expected: &[&str]| assert_eq!(names_before_rotation(name), expected, "{name}");
         check("syslog.1", &["syslog"]);
         check("syslog-20260102", &["syslog"]);
         check("app-20260102.log", &["app.log"]);

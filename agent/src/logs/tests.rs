@@ -244,7 +244,9 @@ fn a2_equal_headers_do_not_make_files_equal() {
         .collect();
     bodies.sort();
     let mut expected: Vec<(String, String)> = (0..30)
-        .flat_map(|file| (0..3).map(move |round| (format!("f{file}.log"), format!("body {file} {round}"))))
+        .flat_map(|file| {
+            (0..3).map(move |round| (format!("f{file}.log"), format!("body {file} {round}")))
+        })
         .collect();
     expected.sort();
     assert_eq!(bodies, expected);
@@ -317,7 +319,9 @@ fn a5_rotation_while_we_were_down() {
 
 #[test]
 fn a6_copytruncate_while_we_look() {
-    for (refill, globs) in [(10, "x.log"), (100, "x.log"), (300, "x.log"), (300, "*.log*"), (10, "*")] {
+    for (refill, globs) in
+        [(10, "x.log"), (100, "x.log"), (300, "x.log"), (300, "*.log*"), (10, "*")]
+    {
         let mut world = World::new(&[globs]);
         world.append("x.log", numbered(0, 100));
         world.settle();
@@ -504,7 +508,8 @@ fn the_thread_sees_new_lines_and_files_by_itself() {
     let source = FileSource { paths: vec![glob], ..FileSource::default() };
     let settings = LogSettings { files: vec![source], ..LogSettings::default() };
     let (tx, rx) = sync_channel(4);
-    let handle = LogThread::start(&settings, Checkpoints::default(), tx, Default::default()).unwrap();
+    let handle =
+        LogThread::start(&settings, Checkpoints::default(), tx, Default::default()).unwrap();
     let append = |name: &str, text: &str| {
         let path = dir.path().join(name);
         let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();

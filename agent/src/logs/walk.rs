@@ -114,13 +114,7 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Step>, SettingsError> {
     Ok(steps)
 }
 
-fn descend(
-    dir: &Path,
-    steps: &[Step],
-    spec: (usize, &GlobSet),
-    depth: usize,
-    walked: &mut Walked,
-) {
+fn descend(dir: &Path, steps: &[Step], spec: (usize, &GlobSet), depth: usize, walked: &mut Walked) {
     let Some((step, rest)) = steps.split_first() else { return };
     if depth > WALK_DEPTH_MAX || walked.entries > WALK_ENTRIES_MAX {
         return;
@@ -192,7 +186,16 @@ mod tests {
     fn check(pattern: &str, exclude: &[&str], expected: &[&str]) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        for file in ["a.log", "b.log", "b.log.1", "c.log.2.gz", "app/x/out.log", "app/y/out.log", "app/y/z/deep.log", "wtmp"] {
+        for file in [
+            "a.log",
+            "b.log",
+            "b.log.1",
+            "c.log.2.gz",
+            "app/x/out.log",
+            "app/y/out.log",
+            "app/y/z/deep.log",
+            "wtmp",
+        ] {
             let path = root.join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
@@ -227,7 +230,8 @@ mod tests {
 
     #[test]
     fn patterns_that_are_none_are_refused() {
-        let source = |path: &str| FileSource { paths: vec![path.to_owned()], ..FileSource::default() };
+        let source =
+            |path: &str| FileSource { paths: vec![path.to_owned()], ..FileSource::default() };
         assert!(matches!(Globs::new(&[source("var/log/*")]), Err(SettingsError::Relative { .. })));
         assert!(matches!(Globs::new(&[source("/var/[")]), Err(SettingsError::Glob { .. })));
     }

@@ -48,7 +48,9 @@ impl Watch {
             });
             match made {
                 Ok(made) => watcher = Some(made),
-                Err(why) => tracing::warn!(why = %why, "Cannot use inotify; log paths are scanned."),
+                Err(why) => {
+                    tracing::warn!(why = %why, "Cannot use inotify; log paths are scanned.")
+                }
             }
         }
         let refused = watcher.is_none();
@@ -148,7 +150,9 @@ impl News {
         let written = match event.kind {
             EventKind::Modify(ModifyKind::Data(_))
             | EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-            EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
+            EventKind::Create(_)
+            | EventKind::Remove(_)
+            | EventKind::Modify(ModifyKind::Name(_)) => {
                 self.names_changed = true;
                 false
             }

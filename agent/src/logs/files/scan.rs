@@ -174,9 +174,10 @@ impl Files {
     /// Takes new files in: those whose name looks rotated last, because they may be copies.
     fn place_all(&mut self, mut fresh: Vec<Found>, now: Now) {
         let is_rotated = |found: &Found| {
-            found.path.file_name().is_some_and(|name| {
-                !names_before_rotation(&name.to_string_lossy()).is_empty()
-            })
+            found
+                .path
+                .file_name()
+                .is_some_and(|name| !names_before_rotation(&name.to_string_lossy()).is_empty())
         };
         fresh.sort_by_cached_key(is_rotated);
         for found in fresh {
@@ -203,8 +204,11 @@ impl Files {
 
     pub(super) fn take_in(&mut self, key: FileKey, tailed: Tailed) {
         self.by_path.insert(tailed.path.clone(), key);
-        if tailed.rotated || tailed.copy_since.is_some() {
+        if tailed.rotated {
             self.settling.push(key);
+        }
+        if tailed.copy_since.is_some() {
+            self.copies.push(key);
         }
         self.known.insert(key, tailed);
         self.queue(key);
@@ -212,9 +216,8 @@ impl Files {
 
     /// The checkpoint that belongs to a file: same device and inode, and not born since.
     fn claim(&mut self, facts: &Facts, path: &Path) -> Option<Saved> {
-        let is_same = |saved: &Saved| {
-            saved.birth == 0 || facts.birth == 0 || saved.birth == facts.birth
-        };
+        let is_same =
+            |saved: &Saved| saved.birth == 0 || facts.birth == 0 || saved.birth == facts.birth;
         if let Some(parked) = self.parked.remove(&facts.key) {
             return is_same(&parked.saved).then_some(parked.saved);
         }
@@ -232,7 +235,9 @@ impl Files {
         let wanted: HashMap<FileKey, (usize, PathBuf)> = self
             .parked
             .iter()
-            .map(|(key, parked)| (*key, (self.spec_of(&parked.saved.path), parked.saved.path.clone())))
+            .map(|(key, parked)| {
+                (*key, (self.spec_of(&parked.saved.path), parked.saved.path.clone()))
+            })
             .collect();
         for (key, (path, facts)) in self.search(&wanted) {
             let Some((spec, _)) = wanted.get(&key) else { continue };
