@@ -4,8 +4,8 @@
 //!
 //! Inside, imports run `main → app → parts → facts/config → proto, spool`.
 
-pub mod checks;
 pub mod app;
+pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;
