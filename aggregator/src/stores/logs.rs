@@ -207,7 +207,8 @@ impl LogStore {
         }
         match writer.ledger.under_way() {
             Some(range) if spool_seq > range.last => {
-                self.seal_with(writer, now)?;
+                // The spool has nothing more of that range.
+                self.seal_with(writer, now, true)?;
             }
             Some(_) => {}
             None => {
@@ -238,19 +239,28 @@ impl LogStore {
 
     /// Writes the head into day files; `None` when there is nothing to write.
     ///
-    /// When a seal was cut short before, its range is written first, so the report may stop before
-    /// the newest frame; ask again.
+    /// When a seal was cut short by a crash, its range is repeated first: `None` until the spool has
+    /// given all of it again.
     ///
     /// # Errors
     /// [`StoreError`]; the head stays and the next seal repeats the same range.
     pub fn seal(&self, now: Utc) -> Result<Option<SealReport>, StoreError> {
-        self.seal_with(&mut lock(&self.inner.writer), now)
+        self.seal_with(&mut lock(&self.inner.writer), now, false)
     }
 
-    fn seal_with(&self, writer: &mut Writer, now: Utc) -> Result<Option<SealReport>, StoreError> {
+    /// `is_complete`: no more frames of a range that is under way will come.
+    fn seal_with(
+        &self,
+        writer: &mut Writer,
+        now: Utc,
+        is_complete: bool,
+    ) -> Result<Option<SealReport>, StoreError> {
         self.mend_suspects()?;
         let mut frames = lock(&self.inner.head).frames.clone();
+        let last = lock(&self.inner.head).last();
         let range = match writer.ledger.under_way() {
+            // After a restart: the rest of the range still comes from the spool.
+            Some(range) if last < range.last && !is_complete => return Ok(None),
             Some(range) => {
                 frames.retain(|frame| frame.spool_seq <= range.last);
                 range

@@ -29,6 +29,9 @@
 //! The newline is not needed to cut the text (lines may contain some); it lets a regular expression
 //! run over the whole text without joining two lines.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use muster_proto::ids::StreamId;

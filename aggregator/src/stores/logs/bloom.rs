@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_one_of_the_format() {
-        assert_eq!(hash_token(b"refused"), 0);
-        assert_eq!(hash_token(b"user_name_1234567"), 0);
+        assert_eq!(hash_token(b"refused"), 0x69ae4cca31cc12c7);
+        assert_eq!(hash_token(b"user_name_1234567"), 0x99f389c44768ccc1);
     }
 
     #[test]
