@@ -11,7 +11,7 @@ use super::fleet::{Fleet, Gathered, Part, merge_fleet, merge_logs, merge_series}
 use super::local::CHECK_ROWS_MAX;
 use super::moment::to_rfc3339;
 use super::problem::Problem;
-use super::rows::{CountsRow, HostRow, LogRow, LogsPart};
+use super::rows::{CheckRow, CountsRow, HostRow, LogRow, LogsPart, SeriesRow};
 
 /// Makes the answer to a page of all parts.
 pub(super) fn render(
@@ -35,16 +35,14 @@ pub(super) fn render(
     match (page, question) {
         (Page::Status, _) => json_answer(&status(&merge_fleet(fleets), &unanswered)),
         (Page::Hosts(selector), _) => {
-            json_answer(&hosts(merge_fleet(fleets), selector, &unanswered))
+            json_answer(&hosts(merge_fleet(fleets), selector, unanswered))
         }
-        (Page::Host(name), _) => json_answer(&host(merge_fleet(fleets), name, &unanswered)?),
+        (Page::Host(name), _) => json_answer(&host(merge_fleet(fleets), name, unanswered)?),
         (Page::Checks(selector), _) => {
-            json_answer(&checks(merge_fleet(fleets), selector, &unanswered))
+            json_answer(&checks(merge_fleet(fleets), selector, unanswered))
         }
         (Page::Logs, Question::Logs(ask)) => ndjson_answer(&merge_logs(logs, ask), &unanswered),
-        (Page::Metrics, _) => {
-            json_answer(&json!({"series": merge_series(series), "unanswered": unanswered}))
-        }
+        (Page::Metrics, _) => json_answer(&SeriesList { series: merge_series(series), unanswered }),
         (Page::Federate, _) => Ok(text(write_page(&merge_fleet(fleets), &merge_series(series)))),
         (Page::Logs | Page::Own, _) => Err(Problem::ours("the page and its question do not fit")),
     }
@@ -56,7 +54,7 @@ pub(super) fn text(page: String) -> Answer {
     Answer { status: 200, content_type, body: page.into_bytes() }
 }
 
-fn json_answer(value: &Value) -> Result<Answer, Problem> {
+fn json_answer(value: &impl Serialize) -> Result<Answer, Problem> {
     let body = serde_json::to_vec(value).map_err(|error| Problem::ours(error.to_string()))?;
     Ok(Answer { status: 200, content_type: "application/json", body })
 }
@@ -122,14 +120,39 @@ fn status(fleet: &Fleet, unanswered: &[String]) -> Value {
     })
 }
 
-fn hosts(fleet: Fleet, selector: &Selector, unanswered: &[String]) -> Value {
-    let rows: Vec<HostRow> =
-        fleet.hosts.into_values().filter(|row| is_selected(selector, row)).collect();
-    json!({"hosts": rows, "unanswered": unanswered})
+#[derive(Serialize)]
+struct HostList {
+    hosts: Vec<HostRow>,
+    unanswered: Vec<String>,
 }
 
-fn host(mut fleet: Fleet, name: &str, unanswered: &[String]) -> Result<Value, Problem> {
-    let Some(row) = fleet.hosts.remove(name) else {
+#[derive(Serialize)]
+struct HostPage {
+    host: HostRow,
+    checks: Vec<CheckRow>,
+    unanswered: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CheckList {
+    checks: Vec<CheckRow>,
+    unanswered: Vec<String>,
+    truncated: bool,
+}
+
+#[derive(Serialize)]
+struct SeriesList {
+    series: Vec<SeriesRow>,
+    unanswered: Vec<String>,
+}
+
+fn hosts(fleet: Fleet, selector: &Selector, unanswered: Vec<String>) -> HostList {
+    let hosts = fleet.hosts.into_values().filter(|row| is_selected(selector, row)).collect();
+    HostList { hosts, unanswered }
+}
+
+fn host(mut fleet: Fleet, name: &str, unanswered: Vec<String>) -> Result<HostPage, Problem> {
+    let Some(host) = fleet.hosts.remove(name) else {
         let silent = if unanswered.is_empty() {
             String::new()
         } else {
@@ -137,10 +160,10 @@ fn host(mut fleet: Fleet, name: &str, unanswered: &[String]) -> Result<Value, Pr
         };
         return Err(Problem::not_found(format!("no aggregator knows the host {name}{silent}")));
     };
-    Ok(json!({"host": row, "checks": fleet.checks, "unanswered": unanswered}))
+    Ok(HostPage { host, checks: fleet.checks, unanswered })
 }
 
-fn checks(mut fleet: Fleet, selector: &Selector, unanswered: &[String]) -> Value {
+fn checks(mut fleet: Fleet, selector: &Selector, unanswered: Vec<String>) -> CheckList {
     if !selector.is_everything() {
         let hosts = &fleet.hosts;
         fleet
@@ -149,7 +172,7 @@ fn checks(mut fleet: Fleet, selector: &Selector, unanswered: &[String]) -> Value
     }
     let truncated = fleet.truncated || fleet.checks.len() > CHECK_ROWS_MAX;
     fleet.checks.truncate(CHECK_ROWS_MAX);
-    json!({"checks": fleet.checks, "unanswered": unanswered, "truncated": truncated})
+    CheckList { checks: fleet.checks, unanswered, truncated }
 }
 
 /// One log line. `message` is text: bytes that are no UTF-8 are shown as U+FFFD, and then `message_base64` has
