@@ -37,7 +37,7 @@ mod tests;
 
 pub use checkpoint::Checkpoints;
 pub use file::read_through;
-pub use reader::{Batch, LogReader, Note, Wait};
+pub use reader::{Batch, LogReader, Note, Outlet, Wait};
 pub use settings::{ClassRule, FileSource, JournaldSource, LogSettings, SettingsError, Start};
 pub use stats::{LogCounts, LogStats};
 pub use thread::{LogHandle, LogThread, StartError};

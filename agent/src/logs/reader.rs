@@ -34,6 +34,21 @@ pub struct Batch {
     pub notes: Vec<Note>,
 }
 
+/// Where batches go: the logs lane, or a channel in tests.
+pub trait Outlet: Send {
+    /// Takes a batch without waiting.
+    ///
+    /// # Errors
+    /// Gives the batch back when there is no room now, or nobody takes any more.
+    fn try_send(&self, batch: Batch) -> Result<(), TrySendError<Batch>>;
+}
+
+impl Outlet for SyncSender<Batch> {
+    fn try_send(&self, batch: Batch) -> Result<(), TrySendError<Batch>> {
+        SyncSender::try_send(self, batch)
+    }
+}
+
 /// What to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
@@ -58,7 +73,7 @@ pub struct LogReader {
     /// The journal gave something at the last look.
     journal_flows: bool,
     pending: Option<Batch>,
-    tx: SyncSender<Batch>,
+    tx: Box<dyn Outlet>,
     scan_at: Mono,
     scan_soonest: Mono,
     busy_at: Mono,
@@ -73,7 +88,7 @@ impl LogReader {
     pub fn new(
         settings: &LogSettings,
         mut checkpoints: Checkpoints,
-        tx: SyncSender<Batch>,
+        tx: Box<dyn Outlet>,
         wake: impl Fn() + Send + 'static,
     ) -> Result<LogReader, StartError> {
         let stats = Arc::new(LogStats::default());

@@ -5,7 +5,6 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::checkpoint::Checkpoints;
 use super::limits::STOP_WAIT;
-use super::reader::{Batch, LogReader, Wait};
+use super::reader::{LogReader, Outlet, Wait};
 use super::settings::{LogSettings, SettingsError};
 use super::stats::LogStats;
 
@@ -54,7 +53,7 @@ impl LogThread {
     pub fn start(
         settings: &LogSettings,
         checkpoints: Checkpoints,
-        tx: SyncSender<Batch>,
+        tx: Box<dyn Outlet>,
         stop: Arc<AtomicBool>,
     ) -> Result<LogHandle, StartError> {
         let (bell, ear) = UnixStream::pair().map_err(StartError::Thread)?;
