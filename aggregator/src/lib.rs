@@ -5,8 +5,16 @@
 //! Inside, imports run `main → app → parts → config → proto, spool`.
 
 pub mod api;
+pub mod app;
+pub mod authority;
 pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod fatal;
+pub mod follow;
 pub mod inbox;
+pub mod intake;
+pub mod journal;
+pub mod peers;
 pub mod roster;
 pub mod stores;

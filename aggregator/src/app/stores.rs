@@ -19,9 +19,9 @@ use crate::inbox::{ClosedInbox, Inbox};
 use crate::roster::Roster;
 use crate::stores::logs::{LogSettings, LogStore};
 use crate::stores::metrics::{MetricSettings, MetricStore};
-use crate::stores::retention::{Keep, Room, decide_room, room};
+use crate::stores::retention::{Keep, Removed, Room, decide_room, room};
 use crate::stores::state::StateStore;
-use crate::stores::{Removed, StoreError};
+use crate::stores::StoreError;
 
 /// Everything that is kept.
 #[derive(Clone)]
@@ -84,6 +84,7 @@ impl Stores {
                         aggregator: config.name.clone(),
                         saved_at: Utc(0),
                         saved_upto,
+                        unsaved: Default::default(),
                     };
                     common.start(follower, counts[0].clone())
                 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::api::rows::{LogRow, Number, SeriesRow, Stamp};
-use crate::api::{LogAsk, Search, Searched, SeriesAsk, Telemetry, TelemetryError};
+use crate::api::rooms::Searched;
+use crate::api::{LogAsk, Search, SeriesAsk, Telemetry, TelemetryError};
 use crate::stores::StoreError;
 use crate::stores::logs::{Budget, LogHit, LogQuery, LogStore, Order, Truncated};
 use crate::stores::metrics::{MetricStore, RangeQuery, Selector, SeriesLast, SeriesRange};
@@ -31,7 +32,7 @@ impl Telemetry for StoreTelemetry {
             if search.is_cancelled() {
                 Some(Truncated::Cancelled)
             } else {
-                search.is_late().then_some(Truncated::Time)
+                search.is_late().then_some(Truncated::Deadline)
             }
         };
         let budget = Budget {
@@ -42,7 +43,7 @@ impl Telemetry for StoreTelemetry {
         let end = self.logs.search(&query_of(ask), &budget, &mut |hit| out(row_of(hit)));
         let end = end.map_err(told)?;
         let damaged = (!end.damaged.is_empty()).then(|| "damaged files".to_owned());
-        let truncated = end.truncated.map(|why| why.name().to_owned()).or(damaged);
+        let truncated = end.truncated.map(|why| truncation(why).to_owned()).or(damaged);
         Ok(Searched { scanned_bytes: end.scanned_bytes, truncated })
     }
 
@@ -142,5 +143,14 @@ fn told(error: StoreError) -> TelemetryError {
         }
         StoreError::TooMuch { .. } => TelemetryError::TooMuch(error.to_string()),
         other => TelemetryError::Store(Box::new(other)),
+    }
+}
+
+fn truncation(why: Truncated) -> &'static str {
+    match why {
+        Truncated::Bytes => "bytes",
+        Truncated::Memory => "memory",
+        Truncated::Deadline => "time",
+        Truncated::Cancelled => "cancelled",
     }
 }

@@ -9,7 +9,7 @@ use muster_proto::state::parse_state;
 
 use super::Follower;
 use crate::inbox::Entry;
-use crate::roster::{Arrival, Roster};
+use crate::roster::{Arrival, Changes, Roster};
 use crate::stores::StoreError;
 use crate::stores::state::StateStore;
 
@@ -30,17 +30,17 @@ pub struct StateFollower {
     pub saved_at: Utc,
     /// Up to which entry.
     pub saved_upto: u64,
+    /// What the roster handed out and the store refused so far.
+    pub unsaved: Changes,
 }
 
 impl StateFollower {
     fn save(&mut self, seen: u64, now: Utc) -> Result<(), StoreError> {
         let changes = self.roster.lock().unwrap_or_else(PoisonError::into_inner).changes();
+        self.unsaved.merge(changes);
         self.saved_at = now;
-        if let Err(error) = super::super::roster_store::save(&mut self.store, &changes) {
-            // The changes are out of the roster: put them back by marking everything as changed.
-            self.roster.lock().unwrap_or_else(PoisonError::into_inner).touch(&changes);
-            return Err(error);
-        }
+        self.store.save(&self.unsaved)?;
+        self.unsaved = Changes::default();
         self.saved_upto = seen;
         Ok(())
     }
