@@ -81,7 +81,7 @@ pub(super) struct Plan {
 }
 
 enum Substring {
-    Exact(Finder<'static>, bool),
+    Exact(Box<Finder<'static>>, bool),
     AnyCase(Regex, bool),
 }
 
@@ -176,7 +176,10 @@ impl Plan {
 impl Substring {
     fn new(text: &str, query: &LogQuery) -> Result<Substring, StoreError> {
         if !query.any_case {
-            return Ok(Substring::Exact(Finder::new(text).into_owned(), query.whole_words));
+            return Ok(Substring::Exact(
+                Box::new(Finder::new(text).into_owned()),
+                query.whole_words,
+            ));
         }
         let regex = RegexBuilder::new(&regex::escape(text))
             .unicode(false)

@@ -3,6 +3,7 @@
 //! Room: `stores/metrics`.  May use: `proto`.  Used by: `metrics`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::time::Duration;
 
@@ -116,19 +117,21 @@ impl<'a> Gather<'a> {
         facts: &BlockFacts,
         tables: &mut HashMap<i64, Vec<(usize, Series)>>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        if !tables.contains_key(&facts.series) {
-            let all = reader.series(facts.series)?.into_iter().enumerate();
-            let wanted = all.filter(|(_, series)| self.selector.wants_series(series)).collect();
-            tables.insert(facts.series, wanted);
-        }
-        let wanted = &tables[&facts.series];
+        let wanted = match tables.entry(facts.series) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let all = reader.series(facts.series)?.into_iter().enumerate();
+                let wanted = all.filter(|(_, series)| self.selector.wants_series(series));
+                free.insert(wanted.collect())
+            }
+        };
         if wanted.is_empty() {
             return Ok(());
         }
         let body = reader.body(facts.id)?;
         let block = Block::parse(&body)?;
         let mut group: Option<(usize, Vec<super::block::Column>)> = None;
-        for (number, series) in wanted {
+        for (number, series) in &*wanted {
             let of = number / GROUP_SERIES;
             if group.as_ref().is_none_or(|(known, _)| *known != of) {
                 group = Some((of, block.group(of)?));

@@ -238,9 +238,11 @@ const SELECTORS: [&str; 5] = [
     "{host=\"no\"}",
 ];
 
+type SeriesKey = (String, String, Vec<(String, String)>);
+type SeriesSamples = (HostTag, Series, BTreeMap<i64, f64>);
+
 fn expected(frames: &[Frame], selector: &Selector, query: RangeQuery) -> Vec<SeriesRange> {
-    let mut all: BTreeMap<(String, String, Vec<(String, String)>), (Frame0, BTreeMap<i64, f64>)> =
-        BTreeMap::new();
+    let mut all: BTreeMap<SeriesKey, SeriesSamples> = BTreeMap::new();
     for frame in frames.iter().filter(|f| selector.wants_host(&f.tag.host, &f.tag.datacenter)) {
         for (n, series) in
             frame.dict.series.iter().enumerate().filter(|(_, s)| selector.wants_series(s))
@@ -248,10 +250,10 @@ fn expected(frames: &[Frame], selector: &Selector, query: RangeQuery) -> Vec<Ser
             let key = (frame.tag.host.clone(), series.name.clone(), series.labels.clone());
             let entry = all
                 .entry(key)
-                .or_insert_with(|| ((frame.tag.clone(), series.clone()), BTreeMap::new()));
+                .or_insert_with(|| (frame.tag.clone(), series.clone(), BTreeMap::new()));
             for scrape in &frame.scrapes {
                 if let Some(value) = scrape.values[n] {
-                    entry.1.insert(scrape.at.0, value);
+                    entry.2.insert(scrape.at.0, value);
                 }
             }
         }
@@ -273,7 +275,7 @@ fn expected(frames: &[Frame], selector: &Selector, query: RangeQuery) -> Vec<Ser
             .collect()
     };
     let mut answer = Vec::new();
-    for ((tag, series), samples) in all.into_values() {
+    for (tag, series, samples) in all.into_values() {
         let points = points(&samples);
         if !points.is_empty() {
             answer.push(SeriesRange { host: tag.host, datacenter: tag.datacenter, series, points });
@@ -281,8 +283,6 @@ fn expected(frames: &[Frame], selector: &Selector, query: RangeQuery) -> Vec<Ser
     }
     answer
 }
-
-type Frame0 = (HostTag, Series);
 
 #[track_caller]
 fn check(store: &MetricStore, frames: &[Frame]) {
