@@ -199,6 +199,7 @@ impl Running {
             kept,
             heartbeat: app.config.uplink.heartbeat,
             lanes: lanes.clone(),
+            certificate: app.identity.clone(),
             logs: log_stats.clone(),
             uplink: view_rx.clone(),
             began: app.began,

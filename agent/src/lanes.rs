@@ -41,19 +41,12 @@ pub const UPLINK_CURSOR: &str = "uplink";
 /// What a source hands to its lane: a body, and what must become durable together with it.
 #[derive(Debug)]
 pub struct Deposit {
-    /// The frame's body.
-    pub sealed: Sealed,
+    /// The frame's body; `None` when only checkpoints moved.
+    pub sealed: Option<Sealed>,
     /// A dict that this and the following bodies need.
     pub dict: Option<Sealed>,
     /// Checkpoints: key and new value, or `None` to remove.
     pub notes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-}
-
-impl Deposit {
-    /// A body alone.
-    pub fn of(sealed: Sealed) -> Deposit {
-        Deposit { sealed, dict: None, notes: Vec::new() }
-    }
 }
 
 /// What travels to a lane's thread.

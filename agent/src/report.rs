@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use muster_link::IdentityStore;
 use muster_proto::clock::{Mono, Utc};
 use muster_proto::errors::chain;
 use muster_proto::frame::{BodyFacts, Kind, Sealed, Sealer};
@@ -25,7 +26,7 @@ use muster_proto::state::{
 };
 use tokio::sync::watch;
 
-use crate::checks::own::{LogFacts, OwnFacts, SpoolFacts, UplinkFacts};
+use crate::checks::own::{CertificateFacts, LogFacts, OwnFacts, SpoolFacts, UplinkFacts};
 use crate::checks::{Board, Gatherer, Kept, ROUND_EVERY, Settings};
 use crate::facts::clock::Clock;
 use crate::host::Host;
@@ -63,6 +64,8 @@ pub struct ReportParts {
     pub heartbeat: Duration,
     /// All lanes, for backlogs and gaps; one of them is the state lane.
     pub lanes: Vec<LaneHandle>,
+    /// Our certificate.
+    pub certificate: Arc<IdentityStore>,
     /// What the log thread counts.
     pub logs: Option<Arc<LogStats>>,
     /// Where the uplink stands.
@@ -263,7 +266,7 @@ impl Report {
         match self.seal(records) {
             Ok(sealed) => {
                 let notes = if with_memory { self.memory() } else { Vec::new() };
-                if lane.try_deposit(Deposit { sealed, dict: None, notes }).is_err() {
+                if lane.try_deposit(Deposit { sealed: Some(sealed), dict: None, notes }).is_err() {
                     self.owes_full |= with_memory;
                 }
             }
@@ -301,6 +304,7 @@ impl Report {
         OwnFacts {
             spools: spools.collect(),
             uplink: Some(self.uplink_facts(clock)),
+            certificate: Some(self.certificate_facts()),
             rss_bytes: own_rss_bytes(),
             logs: self.log_facts(),
         }
@@ -320,6 +324,12 @@ impl Report {
             }),
             last_error: Some(view.failure).filter(|failure| !failure.is_empty()),
         }
+    }
+
+    fn certificate_facts(&self) -> CertificateFacts {
+        let identity = self.parts.certificate.identity();
+        let (issued_at, expires_at) = (identity.me().valid_from, identity.expires_at());
+        CertificateFacts { issued_at, expires_at }
     }
 
     fn log_facts(&self) -> Vec<LogFacts> {

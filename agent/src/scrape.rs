@@ -76,7 +76,7 @@ fn seal(
     let values = scrape.values.iter().flatten().count();
     let raw = encode_scrapes(dict, std::slice::from_ref(scrape));
     let sealed = body(sealer, (Kind::Metric, scrape.at, values), &raw)?;
-    Ok(Deposit { sealed, dict: dict_body.transpose()?, notes: Vec::new() })
+    Ok(Deposit { sealed: Some(sealed), dict: dict_body.transpose()?, notes: Vec::new() })
 }
 
 fn body(

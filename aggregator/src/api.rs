@@ -50,7 +50,7 @@ pub use fleet::{PeerError, Peers, Reply};
 pub use problem::Problem;
 pub use rooms::{Rooms, Search, Telemetry, TelemetryError};
 
-use ask::{Page, Request, parse_ask};
+use ask::{Request, parse_ask};
 use fleet::Part;
 
 /// Longest wait for one peer.

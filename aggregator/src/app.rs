@@ -10,32 +10,28 @@
 //! To stop: agents are asked to go elsewhere, listeners close, channels close, followers finish.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_link::{Dialer, EndpointKeys, IdentityStore, Tuning};
 use muster_proto::clock::Utc;
-use muster_proto::errors::chain;
 use muster_proto::lane::Lane;
 use muster_proto::talk::intake::Speaker;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::api::{Rooms, serve};
+use crate::api::serve::{self, TlsAccept, Wire};
 use crate::authority::{self, Authority};
 use crate::config::Config;
 use crate::fatal::Fatal;
-use crate::follow::{FollowCounts, Following, LogFollower, MetricFollower, StateFollower};
+use crate::follow::FollowCounts;
 use crate::inbox::{ClosedInbox, Inbox};
-use crate::intake::{Desk, Presence, Renewer};
+use crate::intake::{Desk, Renewer};
 use crate::peers::{self, PeerLinks};
-use crate::roster::Roster;
-use crate::stores::logs::LogStore;
-use crate::stores::metrics::MetricStore;
-use crate::stores::state::StateStore;
+use crate::tokens;
 
 mod door;
 mod keep;
@@ -43,8 +39,6 @@ mod own;
 mod stores;
 mod telemetry;
 
-/// Members of this group may use the API's socket.
-const ADMIN_GROUP: &str = "muster-admin";
 /// How long agents may take to go elsewhere when we stop.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -167,6 +161,14 @@ async fn wait_for_signal() -> Result<(), Fatal> {
     Ok(())
 }
 
+/// The server's side of TLS with this aggregator's own certificate.
+fn tls(identity: Arc<IdentityStore>) -> TlsAccept {
+    Arc::new(move |stream| {
+        let handshake = muster_link::web::accept(identity.clone(), stream);
+        Box::pin(async move { Ok(Box::new(handshake.await?) as Box<dyn Wire>) })
+    })
+}
+
 /// Everything started.
 struct Running {
     tasks: JoinSet<()>,
@@ -191,7 +193,7 @@ impl Running {
         let stop_following = Arc::new(AtomicBool::new(false));
         let counts: [Arc<FollowCounts>; 3] = Default::default();
         let followers =
-            app.stores.follow(&inboxes, &counts, &stop_following, &app.config).map_err(system)?;
+            app.stores.follow(&inboxes, &counts, &stop_following, &app.config)?;
         let links = Arc::new(PeerLinks::new(&app.config.peers));
         let door_counts = Arc::new(door::DoorCounts::default());
         let own = own::Own {
@@ -229,7 +231,7 @@ impl Running {
         };
         let doors = door::open(&door)?;
         let mut tasks = JoinSet::new();
-        let dialer = Dialer::new(app.identity.clone(), Tuning::agent()).map_err(Fatal::Link)?;
+        let dialer = Dialer::new(app.identity.clone(), Tuning::peer()).map_err(Fatal::Link)?;
         let dialer = Arc::new(dialer);
         for peer in &app.config.peers {
             tasks.spawn(peers::keep(links.clone(), dialer.clone(), peer.clone()));
@@ -239,7 +241,9 @@ impl Running {
         }
         tasks.spawn(keep::presence(presence, app.stores.roster.clone(), app.config.name.clone()));
         tasks.spawn(keep::house(app.stores.clone(), app.config.clone()));
-        own::serve(&mut tasks, (app.socket, app.https, app.metrics), &rooms, (&app.identity, drained));
+        let secure = (tls(app.identity.clone()), tokens::check(&app.config.state_dir));
+        let sockets = (app.socket, app.https, app.metrics);
+        own::serve(&mut tasks, sockets, &rooms, secure, &drained);
         Ok(Running { tasks, draining, doors, stop_following, followers, inboxes, inbox_threads })
     }
 

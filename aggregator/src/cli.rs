@@ -136,6 +136,9 @@ pub enum RoleName {
     Agent,
     /// An aggregator.
     Aggregator,
+    /// A person or program that asks the API over HTTPS: no certificate, the token itself is shown
+    /// each time (musterctl --token-file). --host gives it a name.
+    Admin,
 }
 
 /// A lane on the command line.

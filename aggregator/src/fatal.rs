@@ -62,6 +62,9 @@ pub enum Fatal {
     /// The keys of the endpoint.
     #[error("cannot set up the endpoint")]
     Keys(#[from] muster_link::KeysError),
+    /// The API's tokens.
+    #[error(transparent)]
+    Tokens(#[from] crate::tokens::TokensError),
     /// A word on the command line makes no sense here.
     #[error("{0}")]
     Usage(String),

@@ -194,11 +194,13 @@ impl Session {
                 Some(ended) = readers.join_next() => flatten(ended)?,
                 message = control_rx.recv::<FromAgent>() => match message? {
                     None | Some(FromAgent::Bye { .. }) => return Ok(()),
+                    // Its packet is all the agent wants: the transport's ack says that we live.
+                    Some(FromAgent::Nudge) => {}
                     Some(FromAgent::Hello(_)) => return Err(SessionError::Refused("a connection has one hello".into())),
                     Some(FromAgent::Renew { csr }) => self.begin_renewal(csr, &mut renewals),
                 },
                 Some(Ok(answer)) = renewals.join_next() => control_tx.send(&answer).await?,
-                _ = draining.wait_for(|draining| *draining), if !asked_to_go => {
+                () = until(&mut draining), if !asked_to_go => {
                     asked_to_go = true;
                     self.lock().drain("stop", DRAIN_RETRY);
                     let connection = self.connection.clone();
@@ -267,6 +269,13 @@ impl Session {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Intake> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until the flag is true; for ever when nobody can set it any more.
+async fn until(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|set| *set).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

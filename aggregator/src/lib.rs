@@ -18,3 +18,4 @@ pub mod journal;
 pub mod peers;
 pub mod roster;
 pub mod stores;
+pub mod tokens;

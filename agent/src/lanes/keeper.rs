@@ -91,7 +91,8 @@ impl Keeper {
                     return;
                 }
                 Err(AppendError::TooLong { .. }) => {
-                    return self.lost(deposit.sealed.facts.records.into(), "frame-too-long");
+                    let records = deposit.sealed.as_ref().map_or(0, |sealed| sealed.facts.records);
+                    return self.lost(records.into(), "frame-too-long");
                 }
                 Err(_) => self.make_room(),
             }
@@ -100,12 +101,16 @@ impl Keeper {
 
     /// Stages the frame, then everything that belongs to it: one group, one sync.
     fn append(&mut self, deposit: &Deposit) -> Result<u64, AppendError> {
-        let seq = Seq(self.spool.next_seq());
-        let mut header = deposit.sealed.header(self.lane, self.board.stream, seq);
-        header.dict = self.dicts.needed_by(header.kind, seq, deposit.dict.is_some());
-        self.spool.append(&[&header.encode(), &deposit.sealed.body])?;
-        if let Some(dict) = &deposit.dict {
-            self.dicts.open(&mut self.spool, &self.board, seq, dict);
+        let mut bytes = 0;
+        if let Some(sealed) = &deposit.sealed {
+            let seq = Seq(self.spool.next_seq());
+            let mut header = sealed.header(self.lane, self.board.stream, seq);
+            header.dict = self.dicts.needed_by(header.kind, seq, deposit.dict.is_some());
+            self.spool.append(&[&header.encode(), &sealed.body])?;
+            if let Some(dict) = &deposit.dict {
+                self.dicts.open(&mut self.spool, &self.board, seq, dict);
+            }
+            bytes = header.frame_len() as u64;
         }
         for (key, value) in &deposit.notes {
             if let Err(error) = self.spool.note(key, value.as_deref()) {
@@ -113,7 +118,7 @@ impl Keeper {
                 tracing::warn!(error = chain(&error), "A checkpoint cannot be kept.");
             }
         }
-        Ok(header.frame_len() as u64)
+        Ok(bytes)
     }
 
     /// The spool is full or the disk refuses.

@@ -12,6 +12,7 @@ use muster_link::{
     Arrival, Close, Connection, Event, IdentityStore, LinkError, Listener, Role, Tuning,
 };
 use muster_proto::errors::chain;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::DRAIN_PATIENCE;
@@ -119,7 +120,7 @@ async fn serve(door: &Door, listener: &Listener) {
                 None => return,
             },
             Some(_) = open.join_next() => {}
-            _ = draining.wait_for(|draining| *draining) => break,
+            () = stopped(&mut draining) => break,
         }
     }
     listener.stop();
@@ -175,7 +176,11 @@ async fn peer(door: Door, connection: Connection) {
                 });
             }
             Some(_) = answers.join_next() => {}
-            _ = draining.wait_for(|draining| *draining) => return,
+            () = stopped(&mut draining) => return,
         }
     }
+}
+
+async fn stopped(draining: &mut watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await;
 }

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use muster_link::IdentityStore;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -16,10 +13,11 @@ use tokio::task::JoinSet;
 use super::door::DoorCounts;
 use super::stores::Stores;
 use super::telemetry::StoreTelemetry;
-use super::{ADMIN_GROUP, utc_now};
+use super::utc_now;
 use crate::api::rooms::QUESTIONS_MAX;
-use crate::api::serve::{TlsAccept, Wire, serve_https, serve_socket};
-use crate::api::{Granted, Reader, Rooms};
+use crate::api::Rooms;
+use crate::api::door::{ADMIN_GROUP, TokenCheck};
+use crate::api::serve::{TlsAccept, serve_https, serve_metrics, serve_socket};
 use crate::config::Config;
 use crate::follow::FollowCounts;
 use crate::inbox::Inbox;
@@ -166,17 +164,16 @@ pub(super) fn serve(
     tasks: &mut JoinSet<()>,
     (socket, https, metrics): (UnixListener, Option<TcpListener>, Option<TcpListener>),
     rooms: &Arc<Rooms>,
-    (identity, drained): (&Arc<IdentityStore>, watch::Receiver<bool>),
+    (tls, tokens): (TlsAccept, TokenCheck),
+    drained: &watch::Receiver<bool>,
 ) {
     let stop = || stopped(drained.clone());
     tasks.spawn(serve_socket(socket, rooms.clone(), ADMIN_GROUP.to_owned(), stop()));
     if let Some(listener) = https {
-        let tls = tls(identity.clone());
-        tasks.spawn(serve_https((listener, tls), rooms.clone(), no_tokens(), stop()));
+        tasks.spawn(serve_https((listener, tls), rooms.clone(), tokens.clone(), stop()));
     }
     if let Some(listener) = metrics {
-        let open = serve_open(listener, rooms.clone(), stop());
-        tasks.spawn(open);
+        tasks.spawn(serve_metrics(listener, rooms.clone(), stop()));
     }
 }
 

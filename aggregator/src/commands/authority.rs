@@ -17,6 +17,7 @@ use crate::authority::CERTIFICATE_TTL;
 use crate::cli::{CertVerb, RoleName, TokenVerb};
 use crate::config::Config;
 use crate::fatal::Fatal;
+use crate::tokens;
 
 /// Makes the authority and this aggregator's own certificate.
 pub(super) fn init(config: &Config, organisation: &str) -> Outcome {
@@ -80,11 +81,16 @@ fn open(config: &Config) -> Result<Ca, Fatal> {
 /// `token …`
 pub(super) fn token(config: &Config, verb: TokenVerb) -> Outcome {
     let TokenVerb::Create { ttl, uses, host, role } = verb;
+    let now = utc_now();
     let role = match role {
         RoleName::Agent => Role::Agent,
         RoleName::Aggregator => Role::Aggregator,
+        RoleName::Admin => {
+            let name = host.unwrap_or_else(|| "admin".to_owned());
+            println!("{}", tokens::create(&config.state_dir, &name, now.after(ttl))?);
+            return Ok(ExitCode::SUCCESS);
+        }
     };
-    let now = utc_now();
     let names = host.unwrap_or_else(|| "*".to_owned());
     let terms = Terms { role, names, uses, expires_at: now.after(ttl) };
     let token = open(config)?.create_token(terms, now)?;

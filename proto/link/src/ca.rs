@@ -40,7 +40,7 @@ use crate::identity::{IdentityError, certificates, pem_block, pem_of};
 use crate::peer::{Role, bare_serial};
 use crate::token::{self, Kept, Terms, Token, TokenRefused};
 
-use lists::{Issued, Revoked};
+pub use lists::{Issued, Revoked};
 use sign::{date, draw_serial, leaf_params, parse_request};
 
 /// Life of a host certificate. It is renewed at two thirds of it.

@@ -43,6 +43,7 @@ mod store;
 mod tls;
 pub mod token;
 mod tuning;
+pub mod web;
 
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,17 @@ pub(crate) fn server_config(
     config.try_into().map_err(no_suite)
 }
 
+/// TLS of one HTTPS connection: our certificate, none from the client.
+pub(crate) fn web_config(store: &IdentityStore) -> Result<rustls::ServerConfig, rustls::Error> {
+    let key = Arc::new(OneKey(store.in_use().identity.certified.clone()));
+    let mut config = rustls::ServerConfig::builder_with_details(crypto::provider(), store.time())
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(key);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 /// TLS of one dial with our certificate.
 pub(crate) fn client_config(
     store: &Arc<IdentityStore>,
