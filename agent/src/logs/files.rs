@@ -16,8 +16,8 @@ use muster_proto::log::{LogBlock, LogSource, SourceKind};
 use super::checkpoint::{Checkpoints, Saved, encode_key, encode_value};
 use super::file::{Facts, Gain, Into, Turn, continues, open, read_partial, read_turn};
 use super::limits::{
-    DELETED_OPEN_MAX, FILES_OPEN_MAX, IDLE_CLOSE, PARKED_KEEP, PARKED_MAX, QUIET, ROTATED_KEEP,
-    SETTLE_EVERY,
+    BUSY_KEEP, DELETED_OPEN_MAX, FILES_OPEN_MAX, IDLE_CLOSE, PARKED_KEEP, PARKED_MAX, QUIET,
+    ROTATED_KEEP, SETTLE_EVERY,
 };
 use super::reader::Note;
 use super::settings::{FileSource, LogSettings, SettingsError};
@@ -133,9 +133,11 @@ impl Files {
         }
     }
 
-    /// Every file in `dir` may have been written to.
-    pub(super) fn look_into(&mut self, dir: &Path) {
-        let inside = self.known.values().filter(|tailed| tailed.path.parent() == Some(dir));
+    /// Files in `dir` may have been written to: those that grew lately. The scan finds the others.
+    pub(super) fn look_into(&mut self, dir: &Path, now: Mono) {
+        let inside = self.known.values().filter(|tailed| {
+            now.since(tailed.grown) < BUSY_KEEP && tailed.path.parent() == Some(dir)
+        });
         let keys: Vec<FileKey> = inside.map(|tailed| tailed.key).collect();
         keys.into_iter().for_each(|key| self.queue(key));
     }
