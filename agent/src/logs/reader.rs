@@ -157,7 +157,7 @@ impl LogReader {
         }
         if self.busy_at <= now.mono {
             let busy: Vec<PathBuf> = self.watch.busy().map(PathBuf::from).collect();
-            busy.iter().for_each(|dir| self.files.look_into(dir));
+            busy.iter().for_each(|dir| self.files.look_into(dir, now.mono));
             self.busy_at = now.mono.after(BUSY_LOOK);
         }
         let wanted = news.lost || news.names_changed || self.files.is_astray();
