@@ -42,6 +42,7 @@ mod render;
 pub mod rooms;
 pub mod rows;
 pub mod serve;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 

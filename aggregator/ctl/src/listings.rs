@@ -100,12 +100,14 @@ pub(crate) async fn host(
     let row = &answer["host"];
     let state = [text(row, "state"), text(row, "reason")].join(" ");
     let tags: Vec<&str> = list(row, "tags").iter().filter_map(Value::as_str).collect();
-    let machine = format!(
-        "{}, {} CPUs, {} MiB",
-        text(row, "machine"),
-        row["cpus"],
-        row["memory_bytes"].as_u64().unwrap_or(0) >> 20
-    );
+    let machine = match row["cpus"].as_u64().unwrap_or(0) {
+        0 => String::new(),
+        cpus => {
+            let memory = row["memory_bytes"].as_u64().unwrap_or(0) >> 20;
+            format!("{}, {cpus} CPUs, {memory} MiB", text(row, "machine"))
+        }
+    };
+    let system = [text(row, "os"), text(row, "kernel")].join(" ");
     let lines = [
         ("host", text(row, "host")),
         ("state", state),
@@ -114,7 +116,7 @@ pub(crate) async fn host(
         ("tags", plain(&tags.join(" "))),
         ("aggregator", text(row, "aggregator")),
         ("last seen", paper.time(&row["last_seen"])),
-        ("system", format!("{}, kernel {}", text(row, "os"), text(row, "kernel"))),
+        ("system", system),
         ("machine", machine),
         ("booted", paper.time(&row["booted_at"])),
         ("agent", text(row, "agent_version")),

@@ -6,14 +6,25 @@
 use std::fmt::Write as _;
 
 use muster_proto::metric::MetricType;
-use muster_proto::verdict::Verdict;
 
 use super::fleet::Fleet;
+use super::problem::Problem;
 use super::rows::SeriesRow;
 
+/// One page. Bytes.
+const PAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Writes the page. `series` is sorted by name.
-pub(super) fn write_page(fleet: &Fleet, series: &[SeriesRow]) -> String {
+///
+/// # Errors
+/// [`Problem`] 422 when it would be too large.
+pub(super) fn write_page(
+    fleet: &Fleet,
+    series: &[SeriesRow],
+    unanswered: &[String],
+) -> Result<String, Problem> {
     let mut page = String::new();
+    write_peers(&mut page, fleet, unanswered);
     write_hosts(&mut page, fleet);
     write_checks(&mut page, fleet);
     let mut family = "";
@@ -23,8 +34,13 @@ pub(super) fn write_page(fleet: &Fleet, series: &[SeriesRow]) -> String {
             let _ = writeln!(page, "# TYPE {family} {}", word(row.kind));
         }
         write_sample(&mut page, row);
+        if page.len() > PAGE_BYTES_MAX {
+            return Err(Problem::too_much(format!(
+                "more than {PAGE_BYTES_MAX} bytes; match[] fewer series"
+            )));
+        }
     }
-    page
+    Ok(page)
 }
 
 fn write_hosts(page: &mut String, fleet: &Fleet) {
@@ -37,25 +53,24 @@ fn write_hosts(page: &mut String, fleet: &Fleet) {
     }
 }
 
-/// Every check has a sample for each verdict, 1 for the one it says: `sum by (verdict)` counts, and nothing vanishes.
+/// One sample for each check, for the verdict that it says: `sum by (verdict)` counts. Four samples a check, three
+/// of them 0, would quadruple the page.
 fn write_checks(page: &mut String, fleet: &Fleet) {
     page.push_str("# HELP muster_check_state 1 for the verdict that the check says.\n# TYPE muster_check_state gauge\n");
     for check in &fleet.checks {
-        for verdict in [Verdict::Ok, Verdict::Warn, Verdict::Crit, Verdict::Unknown] {
-            page.push_str("muster_check_state");
-            let labels = [
-                ("host", check.host.as_str()),
-                ("datacenter", &check.datacenter),
-                ("id", &check.id),
-                ("instance", &check.instance),
-                ("verdict", verdict.name()),
-            ];
-            write_labels(page, &labels);
-            let _ = writeln!(page, " {}", u8::from(check.verdict == verdict));
-        }
+        page.push_str("muster_check_state");
+        let labels = [
+            ("host", check.host.as_str()),
+            ("datacenter", &check.datacenter),
+            ("id", &check.id),
+            ("instance", &check.instance),
+            ("verdict", check.verdict.name()),
+        ];
+        write_labels(page, &labels);
+        page.push_str(" 1\n");
     }
-    page.push_str("# HELP muster_check_stale Whether what the check says no longer counts.\n# TYPE muster_check_stale gauge\n");
-    for check in &fleet.checks {
+    page.push_str("# HELP muster_check_stale 1 for a check whose verdict no longer counts.\n# TYPE muster_check_stale gauge\n");
+    for check in fleet.checks.iter().filter(|check| check.stale) {
         page.push_str("muster_check_stale");
         let labels = [
             ("host", check.host.as_str()),
@@ -64,7 +79,17 @@ fn write_checks(page: &mut String, fleet: &Fleet) {
             ("instance", &check.instance),
         ];
         write_labels(page, &labels);
-        let _ = writeln!(page, " {}", u8::from(check.stale));
+        page.push_str(" 1\n");
+    }
+}
+
+fn write_peers(page: &mut String, fleet: &Fleet, unanswered: &[String]) {
+    page.push_str("# HELP muster_aggregator_answered Whether the aggregator's hosts are on this page.\n# TYPE muster_aggregator_answered gauge\n");
+    let answered = fleet.aggregators.iter().map(|part| (part.aggregator.as_str(), 1));
+    for (name, answered) in answered.chain(unanswered.iter().map(|name| (name.as_str(), 0))) {
+        page.push_str("muster_aggregator_answered");
+        write_labels(page, &[("aggregator", name)]);
+        let _ = writeln!(page, " {answered}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Merging is pure: the newest knowledge of a host wins, equal log lines are one line, the newest value of
 //! a series wins.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
@@ -123,7 +124,7 @@ pub(super) fn merge_fleet(mut parts: Vec<FleetPart>) -> Fleet {
     let mut overruled: Vec<HashMap<&str, Vec<&Known>>> =
         (0..parts.len()).map(|_| HashMap::new()).collect();
     for ranked in ranks.values_mut() {
-        ranked.sort_by(|(a, _), (b, _)| (b.at, b.seq).cmp(&(a.at, a.seq)));
+        ranked.sort_by_key(|(known, _)| Reverse((known.at, known.seq)));
     }
     for (host, ranked) in &ranks {
         for (older, (_, place)) in ranked.iter().enumerate().skip(1) {

@@ -1,6 +1,7 @@
 //! What this aggregator alone answers.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use muster_policy::selector::matches_glob;
 use muster_proto::clock::Utc;
@@ -19,6 +20,9 @@ pub(super) const CHECK_ROWS_MAX: usize = 200_000;
 /// Text of the log lines of one answer, so that a peer's answer fits `ANSWER_BYTES_MAX`. Bytes.
 const LOG_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Age of a value that is still on the Prometheus page.
+const LOOKBACK: Duration = Duration::from_secs(300);
+
 const _: () = assert!(LOG_BYTES_MAX * 2 <= muster_proto::limits::ANSWER_BYTES_MAX);
 
 pub(super) fn answer(rooms: &Rooms, question: &Question, search: &Search) -> Result<Part, Problem> {
@@ -27,11 +31,13 @@ pub(super) fn answer(rooms: &Rooms, question: &Question, search: &Search) -> Res
         Question::Logs(ask) => Part::Logs(rooms.search_logs(ask, search, LOG_BYTES_MAX)?),
         Question::Series(ask) => Part::Series(rooms.telemetry.series(ask, search)?),
         Question::Federate(hosts, series) => {
-            let rows = if series.queries.is_empty() {
-                Vec::new()
-            } else {
-                rooms.telemetry.series(series, search)?
-            };
+            let mut rows = Vec::new();
+            if !series.queries.is_empty() {
+                rows = rooms.telemetry.series(series, search)?;
+            }
+            // As Prometheus does: a value of a host that is gone must not look like one of today.
+            let oldest = Stamp((rooms.clock)().before(LOOKBACK));
+            rows.retain(|row| row.time.is_some_and(|time| time >= oldest));
             Part::Federate(fleet(rooms, hosts), rows)
         }
     })

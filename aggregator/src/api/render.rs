@@ -43,7 +43,9 @@ pub(super) fn render(
         }
         (Page::Logs, Question::Logs(ask)) => ndjson_answer(&merge_logs(logs, ask), &unanswered),
         (Page::Metrics, _) => json_answer(&SeriesList { series: merge_series(series), unanswered }),
-        (Page::Federate, _) => Ok(text(write_page(&merge_fleet(fleets), &merge_series(series)))),
+        (Page::Federate, _) => {
+            write_page(&merge_fleet(fleets), &merge_series(series), &unanswered).map(text)
+        }
         (Page::Logs | Page::Own, _) => Err(Problem::ours("the page and its question do not fit")),
     }
 }

@@ -1,5 +1,6 @@
 //! One host: its streams, its liveness, its checks.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -211,7 +212,7 @@ impl Host {
 
     /// The newest first. Ties, of streams without a time, fall by id: any order will do, if it is always the same.
     fn sort(&mut self) {
-        self.lives.sort_by(|a, b| (b.newest_at, b.stream).cmp(&(a.newest_at, a.stream)));
+        self.lives.sort_by_key(|life| Reverse((life.newest_at, life.stream)));
     }
 
     /// Forgets the oldest streams over the limit.
