@@ -139,9 +139,8 @@ async fn bind_exporter(config: &Config) -> Result<Option<TcpListener>, Fatal> {
 
 async fn wait_for_signal() -> Result<(), Fatal> {
     use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| {
-        signal(kind).map_err(|source| Fatal::System { what: "listen for signals", source })
-    };
+    let listen =
+        |kind| signal(kind).map_err(|source| Fatal::System { what: "listen for signals", source });
     let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     tokio::select! {
         _ = term.recv() => {}
@@ -155,6 +154,16 @@ async fn wait_for_signal() -> Result<(), Fatal> {
 struct Identity {
     host: String,
     datacenter: String,
+}
+
+impl Identity {
+    fn speaker(&self) -> Speaker {
+        Speaker {
+            host: self.host.clone(),
+            datacenter: self.datacenter.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
 }
 
 /// Everything started.
@@ -180,13 +189,7 @@ impl Running {
         };
         let kept = report::kept_in(find_note(&app.state, report::kept_note()).as_deref());
         let checkpoints = Checkpoints::load(app.logs.notes());
-        let mut lanes = Vec::new();
-        let mut lane_threads = Vec::new();
-        for lane in [app.state, app.metrics, app.logs] {
-            let (handle, thread) = lane.start().map_err(system)?;
-            lanes.push(handle);
-            lane_threads.push(thread);
-        }
+        let (lanes, lane_threads) = start_lanes([app.state, app.metrics, app.logs])?;
         let (view_tx, view_rx) = watch::channel(UplinkView::default());
         let (stop_uplink, stopped) = watch::channel(false);
         let log_settings = logs::settings(&app.config.logs);
@@ -205,7 +208,8 @@ impl Running {
             began: app.began,
         })
         .map_err(system)?;
-        let own = OwnMetrics::new(lanes.clone(), view_rx.clone(), log_stats.clone(), reporter.states());
+        let own =
+            OwnMetrics::new(lanes.clone(), view_rx.clone(), log_stats.clone(), reporter.states());
         let (latest_tx, latest_rx) = watch::channel(Latest::default());
         let (stop_scrape, scrape) =
             start_scrape(&app.config, own, &lanes[1], (latest_tx, app.began))?;
@@ -224,11 +228,7 @@ impl Running {
         tasks.spawn(status::run(app.status, move || looker.look()));
         tasks.spawn(full_reports(view_rx, reporter.waker()));
         let parts = UplinkParts {
-            speaker: Speaker {
-                host: identity.host.clone(),
-                datacenter: identity.datacenter.clone(),
-                agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            speaker: identity.speaker(),
             config: app.config.uplink,
             dialer: app.dialer,
             lanes: lanes.clone(),
@@ -301,6 +301,19 @@ fn host_facts(config: &Config) -> HostFacts {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         ..HostFacts::default()
     }
+}
+
+type LaneThreads = (Vec<LaneHandle>, Vec<JoinHandle<()>>);
+
+fn start_lanes(lanes: [ClosedLane; 3]) -> Result<LaneThreads, Fatal> {
+    let system = |source| Fatal::System { what: "start a thread", source };
+    let mut started = LaneThreads::default();
+    for lane in lanes {
+        let (handle, thread) = lane.start().map_err(system)?;
+        started.0.push(handle);
+        started.1.push(thread);
+    }
+    Ok(started)
 }
 
 fn start_logs(

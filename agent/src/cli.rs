@@ -12,7 +12,13 @@ use muster_proto::lane::Lane;
 #[command(name = "muster-agent", version, max_term_width = 100)]
 pub struct Words {
     /// Configuration file; the *.toml of the directory beside it (agent.d) are laid over it.
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/muster/agent.toml", env = "MUSTER_AGENT_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/muster/agent.toml",
+        env = "MUSTER_AGENT_CONFIG"
+    )]
     pub config: PathBuf,
     /// What to do.
     #[command(subcommand)]

@@ -13,7 +13,9 @@ pub enum Fatal {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is no certificate yet.
-    #[error("this host is not enrolled: {dir} has no certificate. Make a token with `muster-aggregator token create`, then run `muster-agent enroll --token … --aggregator …`")]
+    #[error(
+        "this host is not enrolled: {dir} has no certificate. Make a token with `muster-aggregator token create`, then run `muster-agent enroll --token … --aggregator …`"
+    )]
     NotEnrolled {
         /// Where it would lie.
         dir: PathBuf,

@@ -58,6 +58,11 @@ pub enum ToLane {
     Wake,
 }
 
+/// The lane takes nothing now: its disk refuses, or it stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the lane has no room")]
+pub struct NoRoom;
+
 /// An opened lane that nobody drives yet.
 pub struct ClosedLane {
     lane: Lane,
@@ -99,11 +104,7 @@ impl ClosedLane {
     ///
     /// # Errors
     /// [`LaneError::Open`]: locked by another process, unreadable, not a spool.
-    pub fn open(
-        state_dir: &Path,
-        lane: Lane,
-        budget_bytes: u64,
-    ) -> Result<ClosedLane, LaneError> {
+    pub fn open(state_dir: &Path, lane: Lane, budget_bytes: u64) -> Result<ClosedLane, LaneError> {
         let failed = |source| LaneError::Open { lane, source };
         let disk = RealDisk::open(&spool_dir(state_dir, lane)).map_err(failed)?;
         let settings = settings(lane, budget_bytes);
@@ -111,7 +112,9 @@ impl ClosedLane {
         let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh).map_err(failed)?;
         if spool.cursor(UPLINK_CURSOR).is_none() {
             let from = spool.first_seq();
-            spool.add_cursor(UPLINK_CURSOR, from).map_err(|source| LaneError::Cursor { lane, source })?;
+            spool
+                .add_cursor(UPLINK_CURSOR, from)
+                .map_err(|source| LaneError::Cursor { lane, source })?;
         }
         let board = LaneBoard::new(lane, &spool, budget_bytes);
         Ok(ClosedLane { lane, spool, board: Arc::new(board) })
@@ -142,15 +145,9 @@ impl LaneHandle {
     /// Hands over a deposit without waiting.
     ///
     /// # Errors
-    /// Gives the deposit back when the lane's queue is full or its thread is gone.
-    pub fn try_deposit(&self, deposit: Deposit) -> Result<(), Deposit> {
-        self.sender.try_send(ToLane::Deposit(deposit)).map_err(|error| match error {
-            TrySendError::Full(ToLane::Deposit(deposit))
-            | TrySendError::Disconnected(ToLane::Deposit(deposit)) => deposit,
-            TrySendError::Full(ToLane::Wake) | TrySendError::Disconnected(ToLane::Wake) => {
-                unreachable!("a deposit was sent")
-            }
-        })
+    /// [`NoRoom`] when the lane's queue is full or its thread is gone; the deposit is dropped.
+    pub fn try_deposit(&self, deposit: Deposit) -> Result<(), NoRoom> {
+        self.sender.try_send(ToLane::Deposit(deposit)).map_err(|_| NoRoom)
     }
 
     /// Frames up to and including `upto` are durable at an aggregator.

@@ -75,9 +75,12 @@ impl Source for OwnMetrics {
         out.gauge("muster_uplink_connected", &[], f64::from(u8::from(!view.aggregator.is_empty())));
         out.counter("muster_uplink_connections_total", &[], view.adopted as f64);
         let counts = check_counts(&self.states);
-        for (verdict, count) in
-            [("ok", counts.ok), ("warn", counts.warn), ("crit", counts.crit), ("unknown", counts.unknown)]
-        {
+        for (verdict, count) in [
+            ("ok", counts.ok),
+            ("warn", counts.warn),
+            ("crit", counts.crit),
+            ("unknown", counts.unknown),
+        ] {
             out.gauge("muster_checks", &[("verdict", verdict)], count as f64);
         }
         Ok(())

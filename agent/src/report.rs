@@ -274,7 +274,10 @@ impl Report {
         }
     }
 
-    fn seal(&mut self, records: Vec<StateRecord>) -> Result<Sealed, muster_proto::frame::SealError> {
+    fn seal(
+        &mut self,
+        records: Vec<StateRecord>,
+    ) -> Result<Sealed, muster_proto::frame::SealError> {
         let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let at = self.clock().utc;
         let body = encode_state(&StateBatch { records });

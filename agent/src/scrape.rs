@@ -70,9 +70,8 @@ fn seal(
     is_fresh: bool,
     scrape: &Scrape,
 ) -> Result<Deposit, SealError> {
-    let dict_body = is_fresh.then(|| {
-        body(sealer, (Kind::Dict, scrape.at, dict.series.len()), &encode_dict(dict))
-    });
+    let dict_body = is_fresh
+        .then(|| body(sealer, (Kind::Dict, scrape.at, dict.series.len()), &encode_dict(dict)));
     let values = scrape.values.iter().flatten().count();
     let raw = encode_scrapes(dict, std::slice::from_ref(scrape));
     let sealed = body(sealer, (Kind::Metric, scrape.at, values), &raw)?;

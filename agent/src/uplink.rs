@@ -280,9 +280,16 @@ impl Pump {
             TurnTold::Sent(sent) => self.uplink.on_sent(now, sent),
             TurnTold::Missing { lane, from, to } => {
                 tracing::error!(%lane, %from, %to, "The spool lost frames.");
-                if let Some(handle) = self.parts.lanes.iter().find(|handle| handle.board.lane == lane) {
+                if let Some(handle) =
+                    self.parts.lanes.iter().find(|handle| handle.board.lane == lane)
+                {
                     let records = to.0.saturating_sub(from.0) + 1;
-                    handle.board.lost(crate::lanes::Dropped { from, to, records, why: "spool-damage" });
+                    handle.board.lost(crate::lanes::Dropped {
+                        from,
+                        to,
+                        records,
+                        why: "spool-damage",
+                    });
                 }
                 self.uplink.on_missing(lane, from, to);
             }
@@ -314,10 +321,13 @@ impl Pump {
         match choice {
             Choice::Resolve => {
                 // Names are resolved at every dial; the roster is what the configuration says.
-                let roster: Vec<Datacenter> = self.parts.config.datacenters.iter().map(roster_of).collect();
+                let roster: Vec<Datacenter> =
+                    self.parts.config.datacenters.iter().map(roster_of).collect();
                 self.failover.on_resolved(now, &roster);
             }
-            Choice::Dial { attempt, datacenter, aggregator } => self.dial(attempt, datacenter, aggregator),
+            Choice::Dial { attempt, datacenter, aggregator } => {
+                self.dial(attempt, datacenter, aggregator)
+            }
             Choice::Cancel { attempt } => {
                 if let Some(found) = self.tries.remove(&attempt) {
                     found.task.abort();
@@ -330,7 +340,9 @@ impl Pump {
             Choice::Resume => self.uplink.on_resume(),
             Choice::Adopt { attempt } => self.adopt(now, attempt),
             Choice::Close { attempt, leave } => self.close(attempt, leave.name()).await,
-            Choice::Probe { probe, datacenter, aggregator } => self.probe(probe, datacenter, &aggregator),
+            Choice::Probe { probe, datacenter, aggregator } => {
+                self.probe(probe, datacenter, &aggregator)
+            }
         }
     }
 
@@ -346,7 +358,13 @@ impl Pump {
         };
         tracing::debug!(aggregator, attempt, "Dialling.");
         let hello = self.uplink.hello(false);
-        let task = attempt::run(attempt, self.parts.dialer.clone(), target, hello, self.attempt_tx.clone());
+        let task = attempt::run(
+            attempt,
+            self.parts.dialer.clone(),
+            target,
+            hello,
+            self.attempt_tx.clone(),
+        );
         let task = self.tasks.spawn(task);
         self.tries.insert(attempt, Try { task, aggregator, line: None, welcome: None });
     }
@@ -367,7 +385,11 @@ impl Pump {
             return self.failover.on_lost(now, attempt, "lost before it was adopted");
         };
         let Some(welcome) = found.welcome.take() else { return };
-        tracing::info!(aggregator = found.aggregator, datacenter = welcome.datacenter, "Connected.");
+        tracing::info!(
+            aggregator = found.aggregator,
+            datacenter = welcome.datacenter,
+            "Connected."
+        );
         self.live = Some(attempt);
         self.writers.clear();
         self.adopted += 1;
@@ -396,9 +418,13 @@ impl Pump {
 
     async fn deliver(&mut self, order: Order) {
         match order {
-            Order::Send { life, lane, from, bytes_max } => self.begin_turn(Job { life, lane, from, bytes_max }),
+            Order::Send { life, lane, from, bytes_max } => {
+                self.begin_turn(Job { life, lane, from, bytes_max })
+            }
             Order::Release { lane, upto } => {
-                if let Some(handle) = self.parts.lanes.iter().find(|handle| handle.board.lane == lane) {
+                if let Some(handle) =
+                    self.parts.lanes.iter().find(|handle| handle.board.lane == lane)
+                {
                     handle.release(upto);
                 }
             }
@@ -422,7 +448,8 @@ impl Pump {
         let handle = self.parts.lanes.iter().find(|handle| handle.board.lane == job.lane);
         let line = self.live_try().and_then(|found| found.line.as_ref());
         let (Some(handle), Some(line)) = (handle, line) else {
-            let done = TurnTold::Done { life: job.life, lane: job.lane, next_bytes: 0, writer: None };
+            let done =
+                TurnTold::Done { life: job.life, lane: job.lane, next_bytes: 0, writer: None };
             let _ = self.turn_tx.send(done);
             return;
         };

@@ -150,9 +150,8 @@ async fn bind_tcp(address: Option<std::net::SocketAddr>) -> Result<Option<TcpLis
 
 async fn wait_for_signal() -> Result<(), Fatal> {
     use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| {
-        signal(kind).map_err(|source| Fatal::System { what: "listen for signals", source })
-    };
+    let listen =
+        |kind| signal(kind).map_err(|source| Fatal::System { what: "listen for signals", source });
     let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     tokio::select! {
         _ = term.recv() => {}
@@ -192,8 +191,7 @@ impl Running {
         }
         let stop_following = Arc::new(AtomicBool::new(false));
         let counts: [Arc<FollowCounts>; 3] = Default::default();
-        let followers =
-            app.stores.follow(&inboxes, &counts, &stop_following, &app.config)?;
+        let followers = app.stores.follow(&inboxes, &counts, &stop_following, &app.config)?;
         let links = Arc::new(PeerLinks::new(&app.config.peers));
         let door_counts = Arc::new(door::DoorCounts::default());
         let own = own::Own {
@@ -237,7 +235,10 @@ impl Running {
             tasks.spawn(peers::keep(links.clone(), dialer.clone(), peer.clone()));
         }
         if app.authority.is_some() {
-            tasks.spawn(authority::watch_revocations(app.config.ca_dir.clone(), app.identity.clone()));
+            tasks.spawn(authority::watch_revocations(
+                app.config.ca_dir.clone(),
+                app.identity.clone(),
+            ));
         }
         tasks.spawn(keep::presence(presence, app.stores.roster.clone(), app.config.name.clone()));
         tasks.spawn(keep::house(app.stores.clone(), app.config.clone()));
@@ -248,7 +249,15 @@ impl Running {
     }
 
     async fn stop(self) {
-        let Running { mut tasks, draining, doors, stop_following, followers, inboxes, inbox_threads } = self;
+        let Running {
+            mut tasks,
+            draining,
+            doors,
+            stop_following,
+            followers,
+            inboxes,
+            inbox_threads,
+        } = self;
         let _ = draining.send(true);
         let join = move || {
             for thread in doors {

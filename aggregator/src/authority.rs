@@ -67,7 +67,8 @@ pub async fn answer(authority: Option<Arc<Authority>>, request: EnrolRequest) {
     };
     let (token, csr) = (request.token.clone(), request.csr.clone());
     let for_name = name.clone();
-    let signed = tokio::task::spawn_blocking(move || authority.enrol(&token, &for_name, &csr)).await;
+    let signed =
+        tokio::task::spawn_blocking(move || authority.enrol(&token, &for_name, &csr)).await;
     let told = match signed {
         Ok(Ok(chain_der)) => {
             tracing::info!(name, %remote, "Enrolled.");
@@ -103,8 +104,12 @@ pub async fn watch_revocations(ca_dir: std::path::PathBuf, store: Arc<IdentitySt
             .map(|revoked| store.revoke(revoked.into_iter().map(|entry| entry.serial)));
         match (applied, store.reload()) {
             (Ok(closed), Ok(_)) => tracing::info!(closed, "The revocation list has changed."),
-            (Err(error), _) => tracing::error!(error = chain(&error), "The revocation list cannot be read."),
-            (_, Err(error)) => tracing::error!(error = chain(&error), "The certificates cannot be read again."),
+            (Err(error), _) => {
+                tracing::error!(error = chain(&error), "The revocation list cannot be read.")
+            }
+            (_, Err(error)) => {
+                tracing::error!(error = chain(&error), "The certificates cannot be read again.")
+            }
         }
     }
 }

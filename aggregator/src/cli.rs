@@ -13,7 +13,13 @@ use muster_proto::lane::Lane;
 #[command(name = "muster-aggregator", version, max_term_width = 100)]
 pub struct Words {
     /// Configuration file; the *.toml of the directory beside it (aggregator.d) are laid over it.
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/muster/aggregator.toml", env = "MUSTER_AGGREGATOR_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/muster/aggregator.toml",
+        env = "MUSTER_AGGREGATOR_CONFIG"
+    )]
     pub config: PathBuf,
     /// What to do.
     #[command(subcommand)]

@@ -42,7 +42,12 @@ pub fn run(words: Words) -> Outcome {
         Verb::Spool { verb } => spool::run(&Config::load(&words.config)?, verb),
         Verb::Completions { shell } => {
             let mut command = Words::command();
-            clap_complete::generate(shell, &mut command, "muster-aggregator", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut command,
+                "muster-aggregator",
+                &mut std::io::stdout(),
+            );
             Ok(ExitCode::SUCCESS)
         }
         Verb::Man => {

@@ -163,6 +163,9 @@ impl<F: Follower> Following<F> {
 fn is_bad_frame(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::Frame(_) | StoreError::Body { .. } | StoreError::Kind { .. } | StoreError::NoDict { .. }
+        StoreError::Frame(_)
+            | StoreError::Body { .. }
+            | StoreError::Kind { .. }
+            | StoreError::NoDict { .. }
     )
 }

@@ -33,9 +33,8 @@ mod board;
 mod entry;
 mod keeper;
 
-
-pub use entry::{Entry, NotAnEntry};
 pub use board::InboxBoard;
+pub use entry::{Entry, NotAnEntry};
 
 /// The lanes an aggregator takes in, the most urgent first.
 pub const LANES: [Lane; 3] = [Lane::State, Lane::Metrics, Lane::Logs];
@@ -125,7 +124,9 @@ impl ClosedInbox {
         for cursor in cursors {
             if spool.cursor(cursor).is_none() {
                 let from = spool.first_seq();
-                spool.add_cursor(cursor, from).map_err(|source| InboxError::Cursor { lane, source })?;
+                spool
+                    .add_cursor(cursor, from)
+                    .map_err(|source| InboxError::Cursor { lane, source })?;
             }
         }
         let board = Arc::new(InboxBoard::new(lane, &spool, cursors, budget_bytes));

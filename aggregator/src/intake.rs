@@ -121,7 +121,8 @@ async fn greet_and_run(desk: Desk, connection: &Connection) -> Result<(), Sessio
         let first: Option<FromAgent> = control_rx.recv().await?;
         Ok::<_, LinkError>((control_tx, control_rx, first))
     });
-    let (mut control_tx, mut control_rx, first) = greeting.await.map_err(|_| SessionError::NoHello)??;
+    let (mut control_tx, mut control_rx, first) =
+        greeting.await.map_err(|_| SessionError::NoHello)??;
     let Some(FromAgent::Hello(hello)) = first else {
         return Err(SessionError::Refused("the first message was not a hello".into()));
     };
@@ -131,7 +132,8 @@ async fn greet_and_run(desk: Desk, connection: &Connection) -> Result<(), Sessio
     }
     let name = connection.peer().name.clone();
     let known = |lane: Lane, stream: StreamId| {
-        desk.inbox(lane).map_or(muster_proto::talk::marks::Known::New, |inbox| inbox.board.known(&name, stream))
+        desk.inbox(lane)
+            .map_or(muster_proto::talk::marks::Known::New, |inbox| inbox.board.known(&name, stream))
     };
     match machine.on_hello(&hello, &name, known) {
         Greeting::Welcome(welcome) => control_tx.send(&FromAggregator::Welcome(welcome)).await?,
@@ -234,14 +236,20 @@ impl Session {
         let (host, datacenter) = (self.host.clone(), self.datacenter.clone());
         async move {
             while let Some(frame) = lane.next().await? {
-                let verdict = machine.lock().unwrap_or_else(PoisonError::into_inner).on_frame(&frame.header);
+                let verdict =
+                    machine.lock().unwrap_or_else(PoisonError::into_inner).on_frame(&frame.header);
                 match verdict {
                     Verdict::Store => {}
                     Verdict::Repeat => continue,
-                    Verdict::Refused(objection) => return Err(SessionError::Refused(objection.to_string())),
+                    Verdict::Refused(objection) => {
+                        return Err(SessionError::Refused(objection.to_string()));
+                    }
                 }
                 let Some(inbox) = desk.inbox(frame.header.lane) else {
-                    return Err(SessionError::Refused(format!("there is no lane {}", frame.header.lane)));
+                    return Err(SessionError::Refused(format!(
+                        "there is no lane {}",
+                        frame.header.lane
+                    )));
                 };
                 let arrival = Arrival {
                     host: host.clone(),

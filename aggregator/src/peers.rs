@@ -76,7 +76,11 @@ pub async fn keep(links: Arc<PeerLinks>, dialer: Arc<Dialer>, peer: PeerConfig) 
                 tracing::warn!(peer = peer.name, why = chain(&why), "The link to a peer is lost.");
             }
             Err(error) if !told => {
-                tracing::warn!(peer = peer.name, error = chain(&error), "A peer cannot be reached.");
+                tracing::warn!(
+                    peer = peer.name,
+                    error = chain(&error),
+                    "A peer cannot be reached."
+                );
                 told = true;
             }
             Err(_) => {}

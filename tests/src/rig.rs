@@ -67,8 +67,12 @@ impl Rig {
         for (n, place) in places.iter().enumerate() {
             let folder = rig.dir.path().join(place.name);
             let mut aggregator = Aggregator::new(&folder, *place, ports[n]);
-            let peers: Vec<(Place, u16)> =
-                places.iter().copied().zip(ports.iter().copied()).filter(|(peer, _)| peer.name != place.name).collect();
+            let peers: Vec<(Place, u16)> = places
+                .iter()
+                .copied()
+                .zip(ports.iter().copied())
+                .filter(|(peer, _)| peer.name != place.name)
+                .collect();
             aggregator.configure(&peers, more);
             match rig.aggregators.first() {
                 None => aggregator.init(),
@@ -124,7 +128,11 @@ pub fn program(name: &str) -> PathBuf {
     let beside = || {
         let own = std::env::current_exe().expect("a running test has a path");
         let folder = own.parent().expect("it lies in a folder");
-        if folder.ends_with("deps") { folder.parent().unwrap_or(folder).to_owned() } else { folder.to_owned() }
+        if folder.ends_with("deps") {
+            folder.parent().unwrap_or(folder).to_owned()
+        } else {
+            folder.to_owned()
+        }
     };
     let folder = std::env::var_os("MUSTER_BIN_DIR").map_or_else(beside, PathBuf::from);
     let path = folder.join(name);

@@ -16,8 +16,19 @@ const WALLS: &[(&str, &[&str])] = &[
 /// Lines of a file before its tests.
 const FILE_LINES_MAX: usize = 800;
 const BANNED_MODULES: &[&str] = &[
-    "util", "utils", "common", "helpers", "misc", "manager", "handler", "processor", "service", "context",
-    "data", "info", "core",
+    "util",
+    "utils",
+    "common",
+    "helpers",
+    "misc",
+    "manager",
+    "handler",
+    "processor",
+    "service",
+    "context",
+    "data",
+    "info",
+    "core",
 ];
 
 fn root() -> PathBuf {
@@ -54,10 +65,15 @@ fn rooms_do_not_look_sideways() {
     for (room, may_use) in WALLS {
         for (path, text) in files_of(room) {
             for used in text.split(|c: char| !c.is_alphanumeric() && c != '_') {
-                let is_ours = used.starts_with("muster_") && WALLS.iter().any(|wall| wall.1.contains(&used));
+                let is_ours =
+                    used.starts_with("muster_") && WALLS.iter().any(|wall| wall.1.contains(&used));
                 let own = room.ends_with("src") && text.contains(&format!("{used}::"));
                 if is_ours && own {
-                    assert!(may_use.contains(&used), "{}: {room} may not use {used}", path.display());
+                    assert!(
+                        may_use.contains(&used),
+                        "{}: {room} may not use {used}",
+                        path.display()
+                    );
                 }
             }
         }
@@ -69,7 +85,11 @@ fn only_the_link_names_quinn_and_rustls() {
     for (room, _) in WALLS.iter().filter(|(room, _)| *room != "proto/link/src") {
         for (path, text) in files_of(room) {
             for word in ["quinn::", "rustls::"] {
-                let named = text.lines().any(|line| line.contains(word) && !line.trim_start().starts_with("//") && !line.contains("tokio_rustls::"));
+                let named = text.lines().any(|line| {
+                    line.contains(word)
+                        && !line.trim_start().starts_with("//")
+                        && !line.contains("tokio_rustls::")
+                });
                 assert!(!named, "{}: only the link may name {word}", path.display());
             }
         }
@@ -82,7 +102,11 @@ fn files_are_not_cities_and_say_what_they_are() {
         for (path, text) in files_of(room) {
             let lines = before_tests(&text).lines().count();
             assert!(lines <= FILE_LINES_MAX, "{}: {lines} lines: split it", path.display());
-            assert!(text.starts_with("//!"), "{}: has no head that says what it is", path.display());
+            assert!(
+                text.starts_with("//!"),
+                "{}: has no head that says what it is",
+                path.display()
+            );
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             assert!(!BANNED_MODULES.contains(&stem), "{}: banned name", path.display());
             assert!(stem != "mod", "{}: foo.rs beside foo/, not foo/mod.rs", path.display());
@@ -93,7 +117,9 @@ fn files_are_not_cities_and_say_what_they_are() {
 #[test]
 fn nothing_is_left_undone() {
     for (room, _) in WALLS.iter().chain(&[("tests", [].as_slice())]) {
-        for (path, text) in files_of(room).into_iter().filter(|(path, _)| !path.ends_with("tidy.rs")) {
+        for (path, text) in
+            files_of(room).into_iter().filter(|(path, _)| !path.ends_with("tidy.rs"))
+        {
             for word in ["TODO", "FIXME", "XXX", "#[ignore"] {
                 assert!(!text.contains(word), "{}: has a {word}", path.display());
             }

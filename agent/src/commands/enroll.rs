@@ -11,12 +11,7 @@ use crate::app::identity_dir;
 use crate::config::{AggregatorAddress, Config};
 use crate::fatal::Fatal;
 
-pub(super) fn run(
-    config: &Config,
-    token: &str,
-    aggregator: &str,
-    name: Option<String>,
-) -> Outcome {
+pub(super) fn run(config: &Config, token: &str, aggregator: &str, name: Option<String>) -> Outcome {
     let token = read_token(token)?;
     let target = AggregatorAddress::parse(aggregator).map_err(Fatal::Usage)?;
     let name = name.or_else(|| config.host.name.clone()).map_or_else(own_name, Ok)?;
@@ -26,15 +21,19 @@ pub(super) fn run(
         .and_then(|mut found| found.next())
         .ok_or_else(|| Fatal::Usage(format!("{} has no address", target.host)))?;
     let dir = identity_dir(&config.state_dir);
-    let asked =
-        Enrolment { addr, server_name: Some(&target.name), anchor: None, token: &token, name: &name };
+    let asked = Enrolment {
+        addr,
+        server_name: Some(&target.name),
+        anchor: None,
+        token: &token,
+        name: &name,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
-    let identity = runtime
-        .block_on(enrol(&asked, &dir))
-        .map_err(|error| Fatal::Enrol(Box::new(error)))?;
+    let identity =
+        runtime.block_on(enrol(&asked, &dir)).map_err(|error| Fatal::Enrol(Box::new(error)))?;
     println!("enrolled as {}; certificate in {}", identity.name(), dir.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -47,13 +46,14 @@ fn read_token(word: &str) -> Result<Token, Fatal> {
             .read_line(&mut text)
             .map_err(|source| Fatal::System { what: "read the token", source })?;
     }
-    text.trim().parse().map_err(|error: muster_link::token::NotAToken| Fatal::Usage(error.to_string()))
+    text.trim()
+        .parse()
+        .map_err(|error: muster_link::token::NotAToken| Fatal::Usage(error.to_string()))
 }
 
 fn own_name() -> Result<String, Fatal> {
     let name = nix::unistd::gethostname()
         .map_err(|errno| Fatal::System { what: "read the host name", source: errno.into() })?;
-    muster_policy::document::parse_host_name(&name.to_string_lossy()).map_err(|why| {
-        Fatal::Usage(format!("{why}: say it with --name or in [host] name"))
-    })
+    muster_policy::document::parse_host_name(&name.to_string_lossy())
+        .map_err(|why| Fatal::Usage(format!("{why}: say it with --name or in [host] name")))
 }

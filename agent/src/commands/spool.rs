@@ -27,12 +27,20 @@ pub(super) fn run(config: &Config, verb: SpoolVerb) -> Outcome {
     match verb {
         SpoolVerb::Ls { lane, json } => {
             let listings = each(&chosen(lane), dir, tool::ls)?;
-            if json { print_json(&listings.iter().map(listing_json).collect::<Vec<_>>()) } else { print_listings(&listings) }
+            if json {
+                print_json(&listings.iter().map(listing_json).collect::<Vec<_>>())
+            } else {
+                print_listings(&listings)
+            }
             Ok(ExitCode::SUCCESS)
         }
         SpoolVerb::Verify { lane, json } => {
             let verified = each(&chosen(lane), dir, tool::verify)?;
-            if json { print_json(&verified.iter().map(verified_json).collect::<Vec<_>>()) } else { verified.iter().for_each(print_verified) }
+            if json {
+                print_json(&verified.iter().map(verified_json).collect::<Vec<_>>())
+            } else {
+                verified.iter().for_each(print_verified)
+            }
             let sound = verified.iter().all(|(_, verified)| verified.is_sound());
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
@@ -72,11 +80,14 @@ fn listing_json((lane, listing): &(Lane, Listing)) -> Value {
 }
 
 fn stream_text(listing: &Listing) -> String {
-    listing.stream.map_or_else(String::new, |stream| muster_proto::ids::StreamId(stream).to_string())
+    listing
+        .stream
+        .map_or_else(String::new, |stream| muster_proto::ids::StreamId(stream).to_string())
 }
 
 fn print_listings(listings: &[(Lane, Listing)]) {
-    let mut rows = table(&["lane", "stream", "first", "next", "acked", "segments", "on disk", "missing"]);
+    let mut rows =
+        table(&["lane", "stream", "first", "next", "acked", "segments", "on disk", "missing"]);
     for (lane, listing) in listings {
         let acked = listing.cursors.iter().find(|(name, _)| name == crate::lanes::UPLINK_CURSOR);
         rows.add_row([
@@ -113,7 +124,10 @@ fn print_verified((lane, verified): &(Lane, Verified)) {
         verified.entries, verified.bytes, verified.segments
     );
     for damaged in &verified.damaged {
-        println!("  segment {} is damaged from byte {} to {}", damaged.segment, damaged.at, damaged.until);
+        println!(
+            "  segment {} is damaged from byte {} to {}",
+            damaged.segment, damaged.at, damaged.until
+        );
     }
     for (from, to) in &verified.missing {
         println!("  frames {from} to {to} are missing");

@@ -33,19 +33,16 @@ impl Dicts {
     }
 
     /// Makes `dict` the one that frame `seq` and its successors need.
-    pub(super) fn open(
-        &mut self,
-        spool: &mut Spool,
-        board: &LaneBoard,
-        seq: Seq,
-        dict: &Sealed,
-    ) {
+    pub(super) fn open(&mut self, spool: &mut Spool, board: &LaneBoard, seq: Seq, dict: &Sealed) {
         let header = dict.header(board.lane, board.stream, seq);
         let mut frame = header.encode().to_vec();
         frame.extend_from_slice(&dict.body);
         if let Err(error) = spool.note(&key(seq.0), Some(&frame)) {
             let error = chain(&error);
-            tracing::error!(error, "A dict cannot be kept: after a restart its frames are unreadable.");
+            tracing::error!(
+                error,
+                "A dict cannot be kept: after a restart its frames are unreadable."
+            );
         }
         board.put_dict(seq.0, frame.into());
         self.current = seq.0;

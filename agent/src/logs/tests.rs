@@ -509,7 +509,8 @@ fn the_thread_sees_new_lines_and_files_by_itself() {
     let settings = LogSettings { files: vec![source], ..LogSettings::default() };
     let (tx, rx) = sync_channel(4);
     let handle =
-        LogThread::start(&settings, Checkpoints::default(), Box::new(tx), Default::default()).unwrap();
+        LogThread::start(&settings, Checkpoints::default(), Box::new(tx), Default::default())
+            .unwrap();
     let append = |name: &str, text: &str| {
         let path = dir.path().join(name);
         let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();

@@ -57,13 +57,18 @@ impl Renewal {
         let Some((key, _)) = self.asked.take() else { return };
         let dir = self.store.identity().dir().to_owned();
         let certificates: Vec<Vec<u8>> = chain_der.iter().map(|der| der.to_vec()).collect();
-        let installed = Identity::replace(&dir, &key.key_pem, &certificates)
-            .and_then(|()| self.store.reload());
+        let installed =
+            Identity::replace(&dir, &key.key_pem, &certificates).and_then(|()| self.store.reload());
         match installed {
             Ok(identity) => {
-                tracing::info!(expires_at = identity.expires_at().as_secs(), "Certificate renewed.");
+                tracing::info!(
+                    expires_at = identity.expires_at().as_secs(),
+                    "Certificate renewed."
+                );
             }
-            Err(error) => tracing::error!(error = chain(&error), "The new certificate is not usable."),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "The new certificate is not usable.")
+            }
         }
     }
 }

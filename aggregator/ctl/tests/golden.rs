@@ -230,7 +230,9 @@ async fn run(words: &str, around: &Surroundings) -> String {
 #[test]
 fn listings_for_people() {
     let server = Server::start(&[]);
-    server.check("status", expect![[r#"
+    server.check(
+        "status",
+        expect![[r#"
         hosts   2 known: 1 live, 0 late, 1 lost, 0 departed
         checks  1 ok, 0 warn, 1 crit, 0 unknown, 0 stale
 
@@ -240,20 +242,32 @@ fn listings_for_people() {
 
         AGGREGATOR  DATACENTER  VERSION  HOSTS  STARTED
         agg1        eqiad       0.1.0    2      2026-11-18 13:06:40
-        exit 0"#]]);
-    server.check("hosts", expect![[r#"
+        exit 0"#]],
+    );
+    server.check(
+        "hosts",
+        expect![[r#"
         HOST  STATE  WORST  DATACENTER  ROLE           AGGREGATOR  LAST SEEN            AGENT
         db1   live   crit   eqiad       mariadb::core  agg1        2026-11-18 13:06:40  0.1.0
         web1  lost   -                                 agg1        2026-11-18 12:50:00
-        exit 0"#]]);
-    server.check("hosts state=live role=mariadb::*", expect![[r#"
+        exit 0"#]],
+    );
+    server.check(
+        "hosts state=live role=mariadb::*",
+        expect![[r#"
         HOST  STATE  WORST  DATACENTER  ROLE           AGGREGATOR  LAST SEEN            AGENT
         db1   live   crit   eqiad       mariadb::core  agg1        2026-11-18 13:06:40  0.1.0
-        exit 0"#]]);
-    server.check("hosts nosuch", expect![[r#"
+        exit 0"#]],
+    );
+    server.check(
+        "hosts nosuch",
+        expect![[r#"
         no host matches
-        exit 0"#]]);
-    server.check("host db1", expect![[r#"
+        exit 0"#]],
+    );
+    server.check(
+        "host db1",
+        expect![[r#"
         host          db1
         state         live
         datacenter    eqiad
@@ -271,24 +285,34 @@ fn listings_for_people() {
 
         fs.space /srv evidence:
             du: /srv/a\u{7} 9 GB
-        exit 0"#]]);
-    server.check("checks", expect![[r#"
+        exit 0"#]],
+    );
+    server.check(
+        "checks",
+        expect![[r#"
         VERDICT  HOST  CHECK          URGENCY  SINCE                MESSAGE
         crit     db1   fs.space /srv  ticket   2026-11-18 13:06:40  97 % full
         ok       db1   cpu.load /srv  ticket   2026-11-18 13:06:40  fine
-        exit 0"#]]);
+        exit 0"#]],
+    );
     server.check("checks --state crit --color always", expect![[r#"
         [1mVERDICT  [0m[1mHOST  [0m[1mCHECK          [0m[1mURGENCY  [0m[1mSINCE                [0m[1mMESSAGE    [0m
         [38;5;9m[1mcrit     [0mdb1   fs.space /srv  ticket   2026-11-18 13:06:40  97 % full
         exit 0"#]]);
-    server.check("metrics node_load1", expect![[r#"
+    server.check(
+        "metrics node_load1",
+        expect![[r#"
         HOST  SERIES               VALUE  TIME
         db1   node_load1{cpu="0"}  0.25   2026-11-18 13:06:40
-        exit 0"#]]);
-    server.check("metrics node_load1 --since 1h", expect![[r#"
+        exit 0"#]],
+    );
+    server.check(
+        "metrics node_load1 --since 1h",
+        expect![[r#"
         HOST  SERIES               POINTS  MIN  MAX  LAST  CURVE
         db1   node_load1{cpu="0"}  4       0    3    3     ▁▃▆█
-        exit 0"#]]);
+        exit 0"#]],
+    );
 }
 
 #[test]
@@ -299,9 +323,12 @@ fn listings_for_programs() {
         {"agent_version":"0.1.0","aggregator":"agg1","backlog":[],"checks":{"crit":1,"ok":1,"stale":0,"unknown":0,"warn":0},"cpus":0,"datacenter":"eqiad","first_seen":"2026-11-18T11:06:40.000000Z","host":"db1","kernel":"","last_seen":"2026-11-18T11:06:40.000000Z","lost_records":0,"machine":"","memory_bytes":0,"os":"Debian 13","reason":"","role":"mariadb::core","state":"live","tags":[],"worst_check":"crit","worst_check_id":"fs.space"}
         ]
         exit 0"#]]);
-    server.check("hosts nosuch --json", expect![[r#"
+    server.check(
+        "hosts nosuch --json",
+        expect![[r#"
         []
-        exit 0"#]]);
+        exit 0"#]],
+    );
     server.check("checks --state crit --json", expect![[r#"
         [
         {"at":"2026-11-18T11:06:40.000000Z","datacenter":"eqiad","host":"db1","id":"fs.space","instance":"/srv","message":"97 % full","owner":"","runbook":"","since":"2026-11-18T11:06:40.000000Z","stale":false,"urgency":"ticket","verdict":"crit"}
@@ -317,26 +344,35 @@ fn listings_for_programs() {
 #[test]
 fn logs_are_in_the_order_of_time_and_harmless() {
     let server = Server::start(&[]);
-    server.check("logs --since yesterday", expect![[r#"
+    server.check(
+        "logs --since yesterday",
+        expect![[r#"
         2026-11-18 13:06:37.000 db1 mariadbd info    started
         2026-11-18 13:06:38.000 db1 mariadbd info    \u{1b}[31mevil\u{d}\u{202e}
         2026-11-18 13:06:39.000 db1 mariadbd err     disk full
-        exit 0"#]]);
+        exit 0"#]],
+    );
     server.check("logs started --json", expect![[r#"
         {"time":"2026-11-18T11:06:37.000000Z","host":"db1","datacenter":"eqiad","class":"system","source":"mariadb.service","program":"mariadbd","severity":"info","message":"started","stream":"02020202020202020202020202020202","seq":3,"index":7}
         exit 0"#]]);
-    server.check("logs -n 1 --color always", expect![[r#"
+    server.check(
+        "logs -n 1 --color always",
+        expect![[r#"
         2026-11-18 13:06:39.000 db1 mariadbd [31merr    [0m disk full
-        exit 0"#]]);
+        exit 0"#]],
+    );
 }
 
 #[test]
 fn silent_aggregators_make_it_partial() {
     let server = Server::start(&["agg2.codfw"]);
-    server.check("checks --state warn --json", expect![[r#"
+    server.check(
+        "checks --state warn --json",
+        expect![[r#"
         []
         musterctl: partial answer: agg2.codfw did not answer
-        exit 5"#]]);
+        exit 5"#]],
+    );
     server.check("logs started --json", expect![[r#"
         {"time":"2026-11-18T11:06:37.000000Z","host":"db1","datacenter":"eqiad","class":"system","source":"mariadb.service","program":"mariadbd","severity":"info","message":"started","stream":"02020202020202020202020202020202","seq":3,"index":7}
         musterctl: partial answer: agg2.codfw did not answer
@@ -346,30 +382,42 @@ fn silent_aggregators_make_it_partial() {
 #[test]
 fn exit_codes_say_what_happened() {
     let server = Server::start(&[]);
-    server.check("host nosuch", expect![[r#"
+    server.check(
+        "host nosuch",
+        expect![[r#"
         musterctl: no aggregator knows the host nosuch
-        exit 3"#]]);
+        exit 3"#]],
+    );
     server.check("hosts dc=eqiad", expect![[r#"
         musterctl: in the selector, column 1: no such key `dc` (do you mean datacenter?); there are host, datacenter, role, tag, state, aggregator, os, kernel, agent_version
           dc=eqiad
           ^
         exit 2"#]]);
-    server.check("checks --state bad", expect![[r#"
+    server.check(
+        "checks --state bad",
+        expect![[r#"
         musterctl: `state` is ok, warn, crit or unknown, not `bad`
-        exit 2"#]]);
+        exit 2"#]],
+    );
     server.check("logs --since soon", expect![[r#"
         musterctl: `soon` is no time; write 1h, 30m, 2d, 2026-11-20T10:00:00Z, "2026-11-20 10:00", 10:00, today or yesterday
         exit 2"#]]);
-    server.check("nosuch", expect![[r#"
+    server.check(
+        "nosuch",
+        expect![[r#"
         error: unrecognized subcommand 'nosuch'
 
         Usage: musterctl [OPTIONS] <COMMAND>
 
         For more information, try '--help'.
-        exit 2"#]]);
-    server.check("hosts --url http://agg1.example.org", expect![[r#"
+        exit 2"#]],
+    );
+    server.check(
+        "hosts --url http://agg1.example.org",
+        expect![[r#"
         musterctl: --url must begin with https://, not `http://agg1.example.org`
-        exit 2"#]]);
+        exit 2"#]],
+    );
 }
 
 #[test]
@@ -405,7 +453,8 @@ fn the_config_file_points_at_its_mistakes() {
         1 | sokket = "/run/x"
           | ^^^^^^
         unknown field `sokket`, expected one of `url`, `socket`, `token-file`, `ca`, `color`
-        exit 78"#]].assert_eq(&outcome);
+        exit 78"#]]
+    .assert_eq(&outcome);
 }
 
 #[test]

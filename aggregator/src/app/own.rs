@@ -14,9 +14,9 @@ use super::door::DoorCounts;
 use super::stores::Stores;
 use super::telemetry::StoreTelemetry;
 use super::utc_now;
-use crate::api::rooms::QUESTIONS_MAX;
 use crate::api::Rooms;
 use crate::api::door::{ADMIN_GROUP, TokenCheck};
+use crate::api::rooms::QUESTIONS_MAX;
 use crate::api::serve::{TlsAccept, serve_https, serve_metrics, serve_socket};
 use crate::config::Config;
 use crate::follow::FollowCounts;
@@ -75,7 +75,10 @@ impl Own {
         let doors = &self.doors;
         let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed) as f64;
         page.gauge("muster_aggregator_agents_connected", &[(String::new(), load(&doors.agents))]);
-        page.counter("muster_aggregator_connections_total", &[(String::new(), load(&doors.arrivals))]);
+        page.counter(
+            "muster_aggregator_connections_total",
+            &[(String::new(), load(&doors.arrivals))],
+        );
         page.counter(
             "muster_aggregator_handshakes_failed_total",
             &[(String::new(), load(&doors.handshakes_failed))],
@@ -84,13 +87,19 @@ impl Own {
             "muster_aggregator_handshakes_refused_total",
             &[(String::new(), load(&doors.handshakes_refused))],
         );
-        page.counter("muster_aggregator_agents_refused_total", &[(String::new(), load(&doors.refused))]);
+        page.counter(
+            "muster_aggregator_agents_refused_total",
+            &[(String::new(), load(&doors.refused))],
+        );
         self.inboxes(&mut page);
         self.followers(&mut page);
         let peer = |name: &String| {
             (format!("peer=\"{name}\""), f64::from(u8::from(self.links.is_open(name))))
         };
-        page.gauge("muster_aggregator_peer_linked", &self.peers.iter().map(peer).collect::<Vec<_>>());
+        page.gauge(
+            "muster_aggregator_peer_linked",
+            &self.peers.iter().map(peer).collect::<Vec<_>>(),
+        );
         let hosts = self.roster.lock().unwrap_or_else(PoisonError::into_inner).hosts().count();
         page.gauge("muster_aggregator_hosts", &[(String::new(), hosts as f64)]);
         if let Ok(free) = room(&self.state_dir) {
@@ -106,7 +115,10 @@ impl Own {
         };
         let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed) as f64;
         page.counter("muster_inbox_frames_total", &each(&|inbox| load(&inbox.board.frames)));
-        page.counter("muster_inbox_frame_bytes_total", &each(&|inbox| load(&inbox.board.frame_bytes)));
+        page.counter(
+            "muster_inbox_frame_bytes_total",
+            &each(&|inbox| load(&inbox.board.frame_bytes)),
+        );
         page.counter("muster_inbox_repeats_total", &each(&|inbox| load(&inbox.board.repeats)));
         page.counter("muster_inbox_commits_total", &each(&|inbox| load(&inbox.board.commits)));
         page.gauge("muster_inbox_bytes", &each(&|inbox| inbox.board.usage().0 as f64));

@@ -17,11 +17,11 @@ use crate::follow::{
 };
 use crate::inbox::{ClosedInbox, Inbox};
 use crate::roster::Roster;
+use crate::stores::StoreError;
 use crate::stores::logs::{LogSettings, LogStore};
 use crate::stores::metrics::{MetricSettings, MetricStore};
 use crate::stores::retention::{Keep, Removed, Room, decide_room, room};
 use crate::stores::state::StateStore;
-use crate::stores::StoreError;
 
 /// Everything that is kept.
 #[derive(Clone)]
@@ -36,9 +36,8 @@ pub(super) struct Stores {
 impl Stores {
     /// Opens or makes every store below the state directory.
     pub(super) fn open(config: &Config, inboxes: &[ClosedInbox]) -> Result<Stores, Fatal> {
-        let stream = |lane: Lane| {
-            inboxes.iter().find(|inbox| inbox.lane() == lane).map(ClosedInbox::stream)
-        };
+        let stream =
+            |lane: Lane| inboxes.iter().find(|inbox| inbox.lane() == lane).map(ClosedInbox::stream);
         let log_settings = LogSettings {
             head_bytes: config.store.seal_bytes,
             head_age: config.store.seal_age,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::api::rows::{LogRow, Number, SeriesRow, Stamp};
 use crate::api::rooms::Searched;
+use crate::api::rows::{LogRow, Number, SeriesRow, Stamp};
 use crate::api::{LogAsk, Search, SeriesAsk, Telemetry, TelemetryError};
 use crate::stores::StoreError;
 use crate::stores::logs::{Budget, LogHit, LogQuery, LogStore, Order, Truncated};

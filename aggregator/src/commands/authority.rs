@@ -3,12 +3,11 @@
 use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
 
-
+use muster_link::Role;
 use muster_link::ca::{Ca, Which, Wish};
 use muster_link::enrol::{Enrolment, enrol};
 use muster_link::identity::{Fresh, Identity, new_key_and_csr};
 use muster_link::token::{Terms, Token};
-use muster_link::Role;
 use serde_json::json;
 
 use super::{Outcome, print_json, table};
@@ -33,21 +32,31 @@ pub(super) fn init(config: &Config, organisation: &str) -> Outcome {
     Identity::install(&dir, &fresh).map_err(Fatal::Identity)?;
     println!("authority   {}", config.ca_dir.display());
     println!("certificate {} for {}", dir.display(), config.name);
-    println!("next        muster-aggregator run; then muster-aggregator token create for each host");
+    println!(
+        "next        muster-aggregator run; then muster-aggregator token create for each host"
+    );
     Ok(ExitCode::SUCCESS)
 }
 
 /// Gets this aggregator's certificate from the one that has the authority.
 pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
     let (server_name, host, port) = parse_target(aggregator)?;
-    let token: Token = token.parse().map_err(|error: muster_link::token::NotAToken| Fatal::Usage(error.to_string()))?;
+    let token: Token = token
+        .parse()
+        .map_err(|error: muster_link::token::NotAToken| Fatal::Usage(error.to_string()))?;
     let addr = (host, port)
         .to_socket_addrs()
         .ok()
         .and_then(|mut found| found.next())
         .ok_or_else(|| Fatal::Usage(format!("{host} has no address")))?;
     let dir = identity_dir(&config.state_dir);
-    let asked = Enrolment { addr, server_name: Some(server_name), anchor: None, token: &token, name: &config.name };
+    let asked = Enrolment {
+        addr,
+        server_name: Some(server_name),
+        anchor: None,
+        token: &token,
+        name: &config.name,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -135,4 +144,3 @@ fn list(ca: &Ca, json: bool) -> Outcome {
     println!("{rows}");
     Ok(ExitCode::SUCCESS)
 }
-

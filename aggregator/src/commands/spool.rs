@@ -58,7 +58,11 @@ fn ls(dirs: &[(Lane, PathBuf)], json: bool) -> Outcome {
             "missing": listing.missing,
         }));
     }
-    if json { print_json(&documents) } else { println!("{rows}") }
+    if json {
+        print_json(&documents)
+    } else {
+        println!("{rows}")
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -48,9 +48,7 @@ impl InboxBoard {
         cursors: &[&'static str],
         budget_bytes: u64,
     ) -> InboxBoard {
-        let cursor = |name: &&'static str| {
-            (*name, AtomicU64::new(spool.cursor(name).unwrap_or(0)))
-        };
+        let cursor = |name: &&'static str| (*name, AtomicU64::new(spool.cursor(name).unwrap_or(0)));
         let state = State { durable: spool.durable_seq(), ..State::default() };
         InboxBoard {
             lane,

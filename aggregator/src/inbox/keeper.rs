@@ -86,7 +86,10 @@ impl Keeper {
                 Err(AppendError::Full { .. }) => self.make_room(),
                 Err(error) => {
                     // Frames are bounded far below an entry's limit.
-                    tracing::error!(error = chain(&error), "A frame does not fit the inbox: our bug.");
+                    tracing::error!(
+                        error = chain(&error),
+                        "A frame does not fit the inbox: our bug."
+                    );
                     return;
                 }
             }
@@ -102,7 +105,10 @@ impl Keeper {
         let key = [MARK_KEY, &stream.0].concat();
         let value = [&seq.0.to_le_bytes(), host.as_bytes()].concat();
         if let Err(error) = self.spool.note(&key, Some(&value)) {
-            tracing::error!(error = chain(&error), "A mark cannot be kept: a repeat may be stored twice.");
+            tracing::error!(
+                error = chain(&error),
+                "A mark cannot be kept: a repeat may be stored twice."
+            );
         }
     }
 
@@ -147,7 +153,11 @@ impl Keeper {
                 continue;
             }
             if let Err(error) = self.spool.advance(cursor, upto) {
-                tracing::warn!(cursor, error = chain(&error), "An inbox segment could not be freed.");
+                tracing::warn!(
+                    cursor,
+                    error = chain(&error),
+                    "An inbox segment could not be freed."
+                );
             }
         }
         self.board.freed(&self.spool);

@@ -30,7 +30,9 @@ pub(super) async fn answer(renewer: Arc<dyn Renewer>, renew: Renew) -> FromAggre
     match signed.unwrap_or_else(|_| Err("the signer failed".to_owned())) {
         Ok(chain) => {
             tracing::info!(host, "Certificate renewed.");
-            FromAggregator::Renewed { chain: chain.into_iter().map(serde_bytes::ByteBuf::from).collect() }
+            FromAggregator::Renewed {
+                chain: chain.into_iter().map(serde_bytes::ByteBuf::from).collect(),
+            }
         }
         Err(why) => {
             tracing::warn!(host, why, "Certificate not renewed.");

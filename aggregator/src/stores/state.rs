@@ -120,8 +120,7 @@ impl StateStore {
 }
 
 fn encode<T: Serialize>(what: &'static str, record: &T) -> Result<Vec<u8>, StoreError> {
-    serde_cbor::to_vec(record)
-        .map_err(|error| StoreError::Encode { what, source: Box::new(error) })
+    serde_cbor::to_vec(record).map_err(|error| StoreError::Encode { what, source: Box::new(error) })
 }
 
 fn forget(db: &Transaction<'_>, host: &str) -> rusqlite::Result<()> {
@@ -203,7 +202,11 @@ mod tests {
         store
             .save(&Changes {
                 hosts: vec![host("a", 1), host("b", 1)],
-                checks: vec![check("a", "fs.space", Verdict::Ok), check("a", "mem", Verdict::Ok), check("b", "x", Verdict::Crit)],
+                checks: vec![
+                    check("a", "fs.space", Verdict::Ok),
+                    check("a", "mem", Verdict::Ok),
+                    check("b", "x", Verdict::Crit),
+                ],
                 ..Changes::default()
             })
             .unwrap();

@@ -78,7 +78,9 @@ pub fn numbered(answer: &Answer) -> Vec<u64> {
     let mut numbers: Vec<u64> = answer
         .lines()
         .iter()
-        .filter_map(|row| text(row, "message").strip_prefix("line ")?.split(' ').next()?.parse().ok())
+        .filter_map(|row| {
+            text(row, "message").strip_prefix("line ")?.split(' ').next()?.parse().ok()
+        })
         .collect();
     numbers.sort_unstable();
     numbers

@@ -76,7 +76,8 @@ impl Journal {
         let (tx, rx) = sync_channel(4);
         let checkpoints = Checkpoints::load(&self.notes);
         let handle =
-            LogThread::start(&self.settings(), checkpoints, Box::new(tx), Default::default()).unwrap();
+            LogThread::start(&self.settings(), checkpoints, Box::new(tx), Default::default())
+                .unwrap();
         let mut lines = Vec::new();
         let deadline = Instant::now() + Duration::from_secs(30);
         while lines.len() < count {
