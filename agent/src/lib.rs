@@ -1,6 +1,23 @@
 //! The Muster agent: one per host. Reads metrics, judges checks, tails logs, forwards all of it.
+//!
+//! Room: `agent`.  May use: `proto`, `policy`, `spool`, `link`.  Used by: its own `main`, tests.
+//!
+//! Inside, imports run `main → app → parts → facts/config → proto, spool`.
 
+pub mod app;
 pub mod checks;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod facts;
+pub mod fatal;
 pub mod host;
+pub mod journal;
+pub mod lanes;
+pub mod logs;
 pub mod metrics;
+pub mod own_metrics;
+pub mod report;
+pub mod scrape;
+pub mod status;
+pub mod uplink;

@@ -19,13 +19,19 @@ pub mod listener;
 pub mod registry;
 pub mod settings;
 
+mod arp;
+mod bonding;
 mod conntrack;
 mod cpu;
+mod cpufreq;
 mod diskstats;
+mod dmi;
+mod edac;
 mod entropy;
 mod filefd;
 mod filesystem;
 mod loadavg;
+mod mdadm;
 mod meminfo;
 mod netclass;
 mod netdev;
@@ -33,11 +39,16 @@ mod netstat;
 mod os;
 mod own;
 mod pressure;
+mod schedstat;
+mod selinux;
 mod sockstat;
+mod softnet;
 mod stat;
 mod systemd;
+mod thermal_zone;
 mod time;
 mod timex;
+mod udp_queues;
 mod uname;
 mod vmstat;
 
@@ -57,24 +68,35 @@ pub use settings::Settings;
 
 /// Every collector, in the order of the manual.
 pub const COLLECTORS: &[&dyn Collector] = &[
+    &arp::Arp,
+    &bonding::Bonding,
     &conntrack::Conntrack,
     &cpu::Cpu,
+    &cpufreq::CpuFreq,
     &diskstats::Diskstats,
+    &dmi::Dmi,
+    &edac::Edac,
     &entropy::Entropy,
     &filefd::FileFd,
     &filesystem::Filesystem,
     &loadavg::LoadAvg,
+    &mdadm::Mdadm,
     &meminfo::MemInfo,
     &netclass::NetClass,
     &netdev::NetDev,
     &netstat::Netstat,
     &os::Os,
     &pressure::Pressure,
+    &schedstat::Schedstat,
+    &selinux::Selinux,
     &sockstat::Sockstat,
+    &softnet::Softnet,
     &stat::Stat,
     &systemd::Systemd,
+    &thermal_zone::ThermalZone,
     &time::Time,
     &timex::Timex,
+    &udp_queues::UdpQueues,
     &uname::Uname,
     &vmstat::Vmstat,
     &own::Own,

@@ -3,10 +3,13 @@
 //! On the wire each is `len u32 le | CBOR [u8; len]`, at most `CONTROL_BYTES_MAX`, on the first
 //! bidirectional stream of a connection. The agent speaks first.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::cbor::{self, CborError};
 use crate::ids::{Seq, StreamId};
 use crate::lane::Lane;
+use crate::limits::CONTROL_BYTES_MAX;
 
 /// Version of the conversation, said in [`Hello`]. Raised when a field changes its meaning.
 pub const TALK_VERSION: u16 = 1;
@@ -21,6 +24,9 @@ pub enum FromAgent {
         /// "stop", "reboot", "upgrade", "failback".
         reason: String,
     },
+    /// Says nothing: the QUIC acknowledgement that it provokes is the answer. Sent while frames are
+    /// unacked and the line is silent, to tell a slow disk from a dead peer.
+    Nudge,
     /// Please sign this: a PKCS#10 certificate request (RFC 2986), DER, for the same host name.
     Renew {
         /// DER of the request.
@@ -119,4 +125,20 @@ pub struct LaneKnown {
     pub stream: StreamId,
     /// Last seq on its disk, synced.
     pub durable: Seq,
+}
+
+/// A control message as CBOR, without its length word.
+///
+/// # Errors
+/// [`CborError::Long`] when it is over `CONTROL_BYTES_MAX`.
+pub fn encode_control<T: Serialize>(message: &T) -> Result<Vec<u8>, CborError> {
+    cbor::encode(message, CONTROL_BYTES_MAX)
+}
+
+/// A control message from outside, without its length word.
+///
+/// # Errors
+/// Any [`CborError`] but `Encode`. Fields that are not known here are skipped, not errors.
+pub fn parse_control<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CborError> {
+    cbor::parse(bytes, CONTROL_BYTES_MAX)
 }

@@ -12,8 +12,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cbor;
 pub mod clock;
 pub mod control;
+pub mod errors;
+pub mod failover;
 pub mod frame;
 pub mod ids;
 pub mod lane;
@@ -21,4 +24,5 @@ pub mod limits;
 pub mod log;
 pub mod metric;
 pub mod state;
+pub mod talk;
 pub mod verdict;

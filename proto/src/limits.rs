@@ -2,6 +2,8 @@
 
 /// Compressed body of one frame. Bytes. Small enough to resend on a bad line.
 pub const FRAME_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// One frame on the wire, header included. Bytes.
+pub const FRAME_BYTES_MAX: u64 = (crate::frame::Header::BYTES + FRAME_BODY_BYTES_MAX) as u64;
 /// Body of one frame before compression. Bytes. Bounds what a decoder may inflate.
 pub const FRAME_RAW_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records in one frame. A frame of a million empty lines is an attack, not a log.
@@ -37,6 +39,8 @@ pub const CBOR_DEPTH_MAX: usize = 16;
 pub const NAME_BYTES_MAX: usize = 1024;
 /// Free text from outside: a check's message, evidence. Bytes.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Tags of one host.
+pub const TAGS_MAX: usize = 256;
 /// State records in one frame.
 pub const STATE_RECORDS_MAX: usize = 16_384;
 /// Frames an agent has under way and unacked over all lanes. Bytes.

@@ -5,9 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cbor::{self, CborError};
 use crate::clock::Utc;
 use crate::ids::{Seq, StreamId};
 use crate::lane::Lane;
+use crate::limits::{
+    FRAME_RAW_BYTES_MAX, NAME_BYTES_MAX, STATE_RECORDS_MAX, TAGS_MAX, TEXT_BYTES_MAX,
+};
 use crate::verdict::{Urgency, Verdict};
 
 /// The body of one state frame.
@@ -146,4 +150,113 @@ pub struct Gap {
     pub why: String,
     /// When it was noticed.
     pub at: Utc,
+}
+
+/// Why a state frame's body is refused. Nothing of it may be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Not the CBOR of a [`StateBatch`].
+    #[error("state frame cannot be read")]
+    Cbor(#[from] CborError),
+    /// A list or a text is over its limit.
+    #[error("{field} of a state record is {value} long, over the limit of {limit}")]
+    Limit {
+        /// Which.
+        field: &'static str,
+        /// Entries or bytes.
+        value: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+}
+
+/// The body of a state frame.
+///
+/// The limits are the reader's; a writer that takes text from elsewhere asks
+/// [`StateBatch::within_limits`] first, or its frame is refused when it is opened.
+pub fn encode_state(batch: &StateBatch) -> Vec<u8> {
+    serde_cbor::to_vec(batch).expect("plain data with text keys is always CBOR, and a Vec has room")
+}
+
+/// Reads the body of a state frame.
+///
+/// # Errors
+/// [`StateError`]. Fields that are not known here are skipped; record kinds that are not known are
+/// errors, for nobody can say what leaving them out would mean.
+pub fn parse_state(raw: &[u8]) -> Result<StateBatch, StateError> {
+    let batch: StateBatch = cbor::parse(raw, FRAME_RAW_BYTES_MAX)?;
+    batch.within_limits()?;
+    Ok(batch)
+}
+
+impl StateBatch {
+    /// Checks every list and text against its limit.
+    ///
+    /// # Errors
+    /// [`StateError::Limit`].
+    pub fn within_limits(&self) -> Result<(), StateError> {
+        within("list of records", self.records.len(), STATE_RECORDS_MAX)?;
+        self.records.iter().try_for_each(StateRecord::within_limits)
+    }
+}
+
+impl StateRecord {
+    fn within_limits(&self) -> Result<(), StateError> {
+        match self {
+            StateRecord::Facts(facts) => facts.within_limits(),
+            StateRecord::Heartbeat(beat) => {
+                within("list of lanes", beat.backlog.len(), Lane::ALL.len())
+            }
+            StateRecord::Check(check) => check.within_limits(),
+            StateRecord::CheckGone { id, instance, at: _ } => {
+                names([("check id", id), ("check instance", instance)])
+            }
+            StateRecord::FullReport { at: _ } => Ok(()),
+            StateRecord::Gap(gap) => names([("reason", &gap.why)]),
+            StateRecord::Bye { at: _, reason } => names([("reason", reason)]),
+        }
+    }
+}
+
+impl HostFacts {
+    fn within_limits(&self) -> Result<(), StateError> {
+        within("list of tags", self.tags.len(), TAGS_MAX)?;
+        self.tags.iter().try_for_each(|tag| names([("tag", tag)]))?;
+        names([
+            ("datacenter", &self.datacenter),
+            ("role", &self.role),
+            ("operating system", &self.os),
+            ("kernel", &self.kernel),
+            ("machine", &self.machine),
+            ("boot id", &self.boot_id),
+            ("agent version", &self.agent_version),
+        ])
+    }
+}
+
+impl CheckState {
+    fn within_limits(&self) -> Result<(), StateError> {
+        names([
+            ("check id", &self.id),
+            ("check instance", &self.instance),
+            ("owner", &self.owner),
+        ])?;
+        for (field, text) in
+            [("message", &self.message), ("runbook", &self.runbook), ("evidence", &self.evidence)]
+        {
+            within(field, text.len(), TEXT_BYTES_MAX)?;
+        }
+        Ok(())
+    }
+}
+
+fn names<const N: usize>(fields: [(&'static str, &String); N]) -> Result<(), StateError> {
+    fields.into_iter().try_for_each(|(field, name)| within(field, name.len(), NAME_BYTES_MAX))
+}
+
+fn within(field: &'static str, value: usize, limit: usize) -> Result<(), StateError> {
+    if value > limit {
+        return Err(StateError::Limit { field, value, limit });
+    }
+    Ok(())
 }

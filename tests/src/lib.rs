@@ -1,1 +1,11 @@
-//! Simulation, end-to-end tests, fuzz targets and benches. Nothing imports it.
+//! Whole-system tests, fuzz targets and benches. Nothing imports it.
+//!
+//! Room: `tests`.  May use: everything.
+//!
+//! [`rig`] starts real processes on this host: aggregators, agents, musterctl. A test is a short story:
+//! build a rig, act, ask musterctl, assert.
+
+#![forbid(unsafe_code)]
+
+pub mod fuzz;
+pub mod rig;

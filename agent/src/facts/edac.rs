@@ -21,7 +21,9 @@ pub fn read(host: &Host) -> Result<Vec<Controller>, HostError> {
     const FOLDER: &str = "sys/devices/system/edac/mc";
     let mut found = Vec::new();
     for name in host.list(FOLDER)? {
-        let Ok(corrected) = host.read_number(&format!("{FOLDER}/{name}/ce_count")) else { continue };
+        let Ok(corrected) = host.read_number(&format!("{FOLDER}/{name}/ce_count")) else {
+            continue;
+        };
         let uncorrected = host.read_number(&format!("{FOLDER}/{name}/ue_count")).unwrap_or(0);
         found.push(Controller { name, corrected, uncorrected });
     }

@@ -24,7 +24,8 @@ pub fn read(host: &Host) -> Result<Vec<Ext4>, HostError> {
     for device in host.list("sys/fs/ext4")? {
         let folder = format!("sys/fs/ext4/{device}");
         let Ok(errors) = host.read_number(&format!("{folder}/errors_count")) else { continue };
-        let last_function = host.read_line(&format!("{folder}/last_error_func")).unwrap_or_default();
+        let last_function =
+            host.read_line(&format!("{folder}/last_error_func")).unwrap_or_default();
         let last_at_s = host.read_number(&format!("{folder}/last_error_time")).unwrap_or(0);
         found.push(Ext4 { device, errors, last_function, last_at_s });
     }

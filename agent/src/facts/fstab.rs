@@ -81,7 +81,8 @@ mod tests {
             "# UNCONFIGURED\nUUID=1 / ext4 errors=remount-ro 0 1\nUUID=2 none swap sw 0 0\n\
              \nnfs:/x /srv/my\\040files/ nfs nofail,_netdev\n/dev/sdb /data ext4\nbroken\n",
         );
-        let seen: Vec<_> = lines.iter().map(|line| (line.mountpoint.as_str(), line.is_required())).collect();
+        let seen: Vec<_> =
+            lines.iter().map(|line| (line.mountpoint.as_str(), line.is_required())).collect();
         assert_eq!(seen, [("/", true), ("/srv/my files", false), ("/data", true)]);
     }
 }

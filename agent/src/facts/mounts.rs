@@ -162,3 +162,39 @@ fn unescape(word: &[u8]) -> String {
 fn octal(digits: &[u8; 3]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, expected: Option<(&str, &str, &str)>) {
+        let mounts = parse_mountinfo(line.as_bytes());
+        let told = mounts.as_ref().ok().and_then(|mounts| mounts.first());
+        let told = told.map(|m| (m.device.as_str(), m.mountpoint.as_str(), m.fstype.as_str()));
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn one_line_of_every_kind() {
+        check("27 1 254:0 / / rw - ext4 /dev/vda rw", Some(("/dev/vda", "/", "ext4")));
+        check("1 2 0:5 /a /b rw shared:1 master:2 - nfs s:/x rw", Some(("s:/x", "/b", "nfs")));
+        check("1 2 0:5 / /a\\040b\\011c\\134 rw - xfs d rw", Some(("d", "/a b\tc\\", "xfs")));
+        check("1 2 0:5 / /a\\9 rw - xfs d rw", Some(("d", "/a\\9", "xfs")));
+        check("1 2 0:5 / /a rw - fuse  rw", Some(("", "/a", "fuse")));
+        check("1 2 0:5 / /a rw ext4 d rw", None);
+        check("1 2", None);
+        check("", None);
+    }
+
+    #[test]
+    fn readonly_by_the_mount_or_by_the_filesystem_below() {
+        let is_readonly = |options: &str, super_options: &str| {
+            let (options, super_options) = (options.to_owned(), super_options.to_owned());
+            Mount { options, super_options, ..Mount::default() }.is_readonly()
+        };
+        assert!(is_readonly("ro,relatime", "rw"));
+        assert!(is_readonly("rw", "rw,ro"));
+        assert!(!is_readonly("rw,errors=remount-ro", "rw,root=ro1"));
+    }
+}

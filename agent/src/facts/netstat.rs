@@ -98,3 +98,29 @@ pub fn scan_snmp6(text: &str, each: Each<'_>) -> Result<(), HostError> {
 fn parse_counter(word: &str) -> Option<i64> {
     word.parse::<i64>().ok().or_else(|| word.parse::<u64>().ok().map(u64::cast_signed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&[(&str, &str, i64)]>) {
+        let mut told = Vec::new();
+        let outcome = scan_pairs(text, &mut |protocol, key, value| {
+            told.push((protocol.to_owned(), key.to_owned(), value));
+        });
+        let told: Vec<_> = told.iter().map(|(p, k, v)| (p.as_str(), k.as_str(), *v)).collect();
+        assert_eq!(outcome.ok().map(|()| told.as_slice()), expected);
+    }
+
+    #[test]
+    fn keys_meet_their_values() {
+        check(
+            "Tcp: MaxConn InErrs\nTcp: -1 7\n",
+            Some(&[("Tcp", "MaxConn", -1), ("Tcp", "InErrs", 7)]),
+        );
+        check("Tcp: A B\nTcp: 1\n", None);
+        check("Tcp: A\nUdp: 1\n", None);
+        check("Tcp: A\nTcp: x\n", None);
+        check("", Some(&[]));
+    }
+}

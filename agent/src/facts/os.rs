@@ -70,3 +70,17 @@ fn unquote(value: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_unquoted_as_a_shell_would() {
+        let os = parse_os_release(
+            "ID=debian\nNAME=\"A \\\"B\\\" \\$C\"\nPRETTY_NAME='x \\ y'\n# VERSION=no\nODD=1\nbroken\n",
+        );
+        assert_eq!((os.id.as_str(), os.name.as_str()), ("debian", "A \"B\" $C"));
+        assert_eq!((os.pretty_name.as_str(), os.version.as_str()), ("x \\ y", ""));
+    }
+}

@@ -89,8 +89,8 @@ impl Processes {
         self.threads += process.threads;
         if process.state == 'Z' {
             self.zombies += 1;
-            match parents.iter_mut().find(|(pid, _)| *pid == process.parent) {
-                Some((_, count)) => *count += 1,
+            match parents.iter().position(|(pid, _)| *pid == process.parent) {
+                Some(known) => parents[known].1 += 1,
                 None if parents.len() < NAMED_MAX => parents.push((process.parent, 1)),
                 None => {}
             }
@@ -148,7 +148,10 @@ mod tests {
     fn a_name_may_hold_parentheses() {
         let text = "42 (a) (b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 777 123456 250 18446744073709551615";
         let process = parse_process(text).unwrap();
-        assert_eq!((process.pid, process.parent, process.name.as_str(), process.state), (42, 1, "a) (b", 'S'));
+        assert_eq!(
+            (process.pid, process.parent, process.name.as_str(), process.state),
+            (42, 1, "a) (b", 'S')
+        );
         assert_eq!((process.threads, process.start_ticks, process.rss_bytes), (9, 777, 250 * 4096));
         for broken in ["", "42", "42 (x", "42 (x) Z", "42 (x) Z 1 2 3"] {
             assert!(parse_process(broken).is_err(), "{broken:?}");

@@ -41,7 +41,8 @@ pub fn read(host: &Host) -> Result<Reboot, HostError> {
 fn newer_kernel(host: &Host) -> Option<(String, Utc)> {
     let running = host.read_line("proc/sys/kernel/osrelease").ok()?;
     let names = host.list("boot").ok()?;
-    let releases: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).collect();
+    let releases: Vec<&str> =
+        names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).collect();
     let flavour = |release: &str| release.rsplit('-').next().unwrap_or_default().to_owned();
     if !releases.contains(&running.as_str()) {
         return None;

@@ -10,7 +10,7 @@
 //! - The caller waits at most [`PATIENCE`], and only while a question is new.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -132,46 +132,15 @@ impl Prober {
             }
         }
         let open = questions.len();
-        let (answers_tx, answers) = mpsc::channel();
         let round = Arc::new(Round {
             questions: Mutex::new(questions),
             in_flight: Arc::clone(&self.in_flight),
             ask,
             now,
         });
-        self.gather(&round, answers_tx, &answers, open, mounts);
-    }
-
-    fn gather(
-        &self,
-        round: &Arc<Round>,
-        answers_tx: Sender<Answer>,
-        answers: &mpsc::Receiver<Answer>,
-        mut open: usize,
-        mounts: &mut [Mount],
-    ) {
-        let deadline = Instant::now() + PATIENCE;
-        if open > 0 {
-            round.spawn(&answers_tx);
-        }
-        while open > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            match answers.recv_timeout(left.min(STUCK_AFTER)) {
-                Ok((at, usage)) => {
-                    mounts[at].usage = usage;
-                    open -= 1;
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    if !lock(&round.questions).is_empty() {
-                        round.spawn(&answers_tx);
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
+        round.gather(open, mounts);
+        // What nobody came to ask is asked in the next round, not by a sleeper of this one.
+        lock(&round.questions).clear();
     }
 }
 
@@ -184,6 +153,30 @@ struct Round {
 }
 
 impl Round {
+    /// Has the questions asked and collects answers until all are there or patience ends.
+    fn gather(self: &Arc<Round>, mut open: usize, mounts: &mut [Mount]) {
+        let deadline = Instant::now() + PATIENCE;
+        let (answers_tx, answers) = mpsc::channel();
+        if open > 0 {
+            self.spawn(&answers_tx);
+        }
+        while open > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match answers.recv_timeout(left.min(STUCK_AFTER)) {
+                Ok((at, usage)) => {
+                    mounts[at].usage = usage;
+                    open -= 1;
+                }
+                Err(_) if left.is_zero() => return,
+                Err(_) => {
+                    if !lock(&self.questions).is_empty() {
+                        self.spawn(&answers_tx);
+                    }
+                }
+            }
+        }
+    }
+
     /// Starts an expendable thread. When there are too many already, the questions stay unasked.
     fn spawn(self: &Arc<Round>, answers: &Sender<Answer>) {
         if lock(&self.in_flight).len() >= THREADS_MAX {
@@ -231,5 +224,80 @@ fn ask_kernel(mountpoint: &str) -> Usage {
             })
         }
         Err(errno) => Usage::Failed(errno.desc().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Condvar;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A kernel in which mounts named `/hung…` answer when the gate opens.
+    #[derive(Default)]
+    struct Kernel {
+        gate: (Mutex<bool>, Condvar),
+        asked: AtomicUsize,
+    }
+
+    impl Kernel {
+        fn ask(&self, mountpoint: &str) -> Usage {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            if mountpoint.starts_with("/hung") {
+                let (is_open, opened) = &self.gate;
+                let guard = opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open);
+                drop(guard.unwrap());
+            }
+            Usage::Known(Room { size_bytes: mountpoint.len() as u64, ..Room::default() })
+        }
+
+        fn open_gate(&self) {
+            *self.gate.0.lock().unwrap() = true;
+            self.gate.1.notify_all();
+        }
+    }
+
+    fn mounts() -> Vec<Mount> {
+        let named = |mountpoint: &str| Mount {
+            mountpoint: mountpoint.to_owned(),
+            fstype: "ext4".to_owned(),
+            ..Mount::default()
+        };
+        ["/a", "/hung1", "/bb", "/hung2", "/ccc"].map(named).to_vec()
+    }
+
+    /// `.` known, `s` slow, `h` hung.
+    #[track_caller]
+    fn check(prober: &Prober, kernel: &Arc<Kernel>, now_s: u64, expected: &str) {
+        let mut mounts = mounts();
+        let asked = Arc::clone(kernel);
+        let ask = Arc::new(move |mountpoint: &str| asked.ask(mountpoint));
+        prober.fill(&mut mounts, Mono(now_s * 1_000_000), ask);
+        let letter = |mount: &Mount| match mount.usage {
+            Usage::Known(room) if room.size_bytes == mount.mountpoint.len() as u64 => '.',
+            Usage::Slow => 's',
+            Usage::Hung => 'h',
+            _ => '?',
+        };
+        assert_eq!(mounts.iter().map(letter).collect::<String>(), expected);
+    }
+
+    #[test]
+    fn hung_mounts_delay_nobody_and_are_asked_once() {
+        let (prober, kernel) = (Prober::default(), Arc::new(Kernel::default()));
+        check(&prober, &kernel, 0, ".s.s.");
+        assert_eq!(kernel.asked.load(Ordering::SeqCst), 5);
+        // Still in flight: not asked again, and hung once the time is over.
+        check(&prober, &kernel, 4, ".s.s.");
+        check(&prober, &kernel, 5, ".h.h.");
+        assert_eq!(kernel.asked.load(Ordering::SeqCst), 5 + 3 + 3);
+        kernel.open_gate();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !lock(&prober.in_flight).is_empty() {
+            assert!(Instant::now() < deadline, "the sleepers never woke");
+            std::thread::yield_now();
+        }
+        check(&prober, &kernel, 20, ".....");
     }
 }

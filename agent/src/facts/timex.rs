@@ -165,3 +165,22 @@ fn ask_kernel() -> Result<RawTimex, HostError> {
         tai: told.tai.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_depend_on_the_status() {
+        let raw =
+            RawTimex { offset: -1_500, freq: 65_536_000, tick: 10_000, ..RawTimex::default() };
+        let micro = raw.judge();
+        assert_eq!((micro.offset_s, micro.tick_s), (-0.0015, 0.01));
+        assert_eq!(micro.frequency_ratio, 1.001);
+        assert!(micro.is_synchronised);
+        let nano =
+            RawTimex { status: libc::STA_NANO.into(), state: libc::TIME_ERROR.into(), ..raw };
+        assert_eq!(nano.judge().offset_s, -1_500.0 * 1e-9);
+        assert!(!nano.judge().is_synchronised);
+    }
+}

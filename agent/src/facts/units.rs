@@ -24,6 +24,8 @@ pub struct Unit {
     pub sub_state: String,
     /// `Type=` of a service or mount; empty otherwise.
     pub kind: String,
+    /// `NRestarts` of a service: automatic restarts since it was last started by hand.
+    pub restarts: Option<u32>,
 }
 
 /// When a timer last fired.
@@ -93,7 +95,7 @@ pub fn read(host: &Host) -> Result<Units, HostError> {
 ///
 /// # Shape
 /// Lines `version V`, `state S`, `virtualization V`, `timer NAME LAST_US`,
-/// `socket NAME ACCEPTED CURRENT REFUSED`, `unit NAME LOAD ACTIVE SUB [TYPE]`.
+/// `socket NAME ACCEPTED CURRENT REFUSED`, `unit NAME LOAD ACTIVE SUB [TYPE [RESTARTS]]`.
 ///
 /// # Errors
 /// [`HostError::Malformed`].
@@ -123,6 +125,7 @@ pub fn parse_recorded(text: &str) -> Result<Units, HostError> {
                 active_state: (*active).to_owned(),
                 sub_state: (*sub).to_owned(),
                 kind: kind.first().copied().unwrap_or_default().to_owned(),
+                restarts: kind.get(1).and_then(|word| word.parse().ok()),
             }),
             _ => return Err(wrong()),
         }

@@ -91,7 +91,7 @@ fn put_throttles(host: &Host, out: &mut Out<'_>) {
     let mut cores = BTreeMap::new();
     let mut packages = BTreeMap::new();
     for name in host.list(dir).unwrap_or_default() {
-        if !name.strip_prefix("cpu").is_some_and(|rest| rest.parse::<u32>().is_ok()) {
+        if name.strip_prefix("cpu").is_none_or(|rest| rest.parse::<u32>().is_err()) {
             continue;
         }
         let number = |file: &str| host.read_number::<u64>(&format!("{dir}/{name}/{file}"));
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn lists_of_processors() {
         assert_eq!(parse_list("0-2,5"), [0, 1, 2, 5]);
-        assert_eq!(parse_list(""), []);
+        assert!(parse_list("").is_empty());
         assert_eq!(parse_list("0-4294967295").len(), 8_192);
     }
 }

@@ -93,7 +93,9 @@ mod tests {
 
     use super::*;
 
-    fn check(samples: &[(&str, MetricType, &[(&str, &str)], Option<f64>)], expected: Expect) {
+    type Sample<'a> = (&'a str, MetricType, &'a [(&'a str, &'a str)], Option<f64>);
+
+    fn check(samples: &[Sample<'_>], expected: Expect) {
         let mut dict = Dict::default();
         let mut scrape = Scrape { at: Utc(0), values: Vec::new() };
         for (name, kind, labels, value) in samples {

@@ -38,8 +38,7 @@ pub struct Latest {
 
 /// Serves until `latest` closes.
 ///
-/// # Errors
-/// None: a connection that fails is its own problem, and `accept` failing (no file descriptors) is
+/// A connection that fails is its own problem; when `accept` fails (no file descriptors left) it is
 /// tried again after a second.
 pub async fn run(listener: TcpListener, mut latest: watch::Receiver<Latest>) {
     let mut connections = JoinSet::new();
@@ -53,8 +52,7 @@ pub async fn run(listener: TcpListener, mut latest: watch::Receiver<Latest>) {
                     connections.spawn(answer(stream, page));
                 }
                 Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "Cannot accept a connection for /metrics.");
+                    tracing::warn!(%error, "Cannot accept a connection for /metrics.");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             },

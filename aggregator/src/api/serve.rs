@@ -34,7 +34,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::ask::{Ask, Reader};
+use super::ask::{Ask, Granted, Reader};
 use super::door::{Caller, TokenCheck, admit_caller, admit_token};
 use super::problem::Problem;
 use super::rooms::Rooms;
@@ -152,8 +152,41 @@ pub async fn serve_https(
     tokens: TokenCheck,
     stop: impl Future<Output = ()>,
 ) {
-    let (seats, mut open) = (Seats::default(), JoinSet::new());
     let door: Door = Arc::new(move |authorization| admit_token(authorization, &tokens));
+    serve_tcp((listener, tls), pages(rooms, door), stop).await;
+}
+
+/// Serves `/metrics` and `/federate` without TLS or token until `stop` resolves: for a Prometheus on
+/// this machine or on a network of its own. Every other page is refused.
+pub async fn serve_metrics(
+    listener: TcpListener,
+    rooms: Arc<Rooms>,
+    stop: impl Future<Output = ()>,
+) {
+    let plain: TlsAccept =
+        Arc::new(|stream| Box::pin(async move { Ok(Box::new(stream) as Box<dyn Wire>) }));
+    let router = Router::new().fallback(move |request: Request| {
+        let rooms = Arc::clone(&rooms);
+        let is_open = matches!(request.uri().path(), "/metrics" | "/federate");
+        let door: Door = Arc::new(move |_| {
+            if is_open {
+                let granted = Granted::Named(Default::default());
+                return Ok(Reader { name: "metrics".to_owned(), granted });
+            }
+            Err(Problem::forbidden("only /metrics and /federate are served here"))
+        });
+        let asked = to_ask(&request, &door);
+        async move { reply(&rooms, asked).await }
+    });
+    serve_tcp((listener, plain), router, stop).await;
+}
+
+async fn serve_tcp(
+    (listener, tls): (TcpListener, TlsAccept),
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    let (seats, mut open) = (Seats::default(), JoinSet::new());
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -166,10 +199,10 @@ pub async fn serve_https(
             continue;
         };
         if let Some(seat) = seats.take(Key::Address(address.ip())) {
-            let (handshake, pages) = (tls(stream), pages(Arc::clone(&rooms), Arc::clone(&door)));
+            let (handshake, router) = (tls(stream), router.clone());
             open.spawn(async move {
                 if let Ok(Ok(wire)) = timeout(HANDSHAKE_WAIT, handshake).await {
-                    serve_wire(wire, pages).await;
+                    serve_wire(wire, router).await;
                 }
                 drop(seat);
             });
@@ -183,17 +216,20 @@ type Door = Arc<dyn Fn(Option<&str>) -> Result<Reader, Problem> + Send + Sync>;
 
 fn pages(rooms: Arc<Rooms>, door: Door) -> Router {
     Router::new().fallback(move |request: Request| {
-        let (rooms, door) = (Arc::clone(&rooms), Arc::clone(&door));
-        async move {
-            let answer = match to_ask(&request, &door) {
-                Ok(ask) => timeout(ANSWER_WAIT, answer(&rooms, &ask)).await.unwrap_or_else(|_| {
-                    Problem::timeout(format!("more than {} s", ANSWER_WAIT.as_secs())).into()
-                }),
-                Err(problem) => problem.into(),
-            };
-            to_response(answer)
-        }
+        let rooms = Arc::clone(&rooms);
+        let asked = to_ask(&request, &door);
+        async move { reply(&rooms, asked).await }
     })
+}
+
+async fn reply(rooms: &Arc<Rooms>, asked: Result<Ask, Problem>) -> Response<axum::body::Body> {
+    let answer = match asked {
+        Ok(ask) => timeout(ANSWER_WAIT, answer(rooms, &ask)).await.unwrap_or_else(|_| {
+            Problem::timeout(format!("more than {} s", ANSWER_WAIT.as_secs())).into()
+        }),
+        Err(problem) => problem.into(),
+    };
+    to_response(answer)
 }
 
 fn to_ask(request: &Request, door: &Door) -> Result<Ask, Problem> {

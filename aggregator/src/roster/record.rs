@@ -26,6 +26,20 @@ impl Changes {
             && self.gone_checks.is_empty()
             && self.gone_hosts.is_empty()
     }
+
+    /// Adds what changed later. The order inside a save is: gone, then new or changed; so whatever
+    /// came back is taken out of what is gone.
+    pub fn merge(&mut self, later: Changes) {
+        let Changes { hosts, checks, gone_checks, gone_hosts } = later;
+        self.hosts.retain(|host| !gone_hosts.contains(&host.host));
+        self.checks.retain(|check| {
+            !gone_hosts.contains(&check.host) && !gone_checks.iter().any(|gone| gone.is(check))
+        });
+        self.hosts.extend(hosts);
+        self.checks.extend(checks);
+        self.gone_checks.extend(gone_checks);
+        self.gone_hosts.extend(gone_hosts);
+    }
 }
 
 /// A host without its checks.
@@ -81,6 +95,13 @@ pub struct CheckRef {
     pub id: String,
     /// Of which object.
     pub instance: String,
+}
+
+impl CheckRef {
+    fn is(&self, check: &CheckRecord) -> bool {
+        (&self.host, &self.stream) == (&check.host, &check.stream)
+            && (&self.id, &self.instance) == (&check.state.id, &check.state.instance)
+    }
 }
 
 /// One check state and its position.

@@ -1,127 +1,45 @@
-//! The state store: what the aggregator knows of hosts, across its own restarts.
+//! The state store: what the roster knows, across the aggregator's own restarts.
 //!
-//! Room: `stores/state`.  May use: `proto`.  Used by: the roster's task.
+//! Room: `stores/state`.  May use: `roster` (its records).  Used by: the state follower.
 //!
-//! `state.db`, WAL, synchronous=FULL. The roster is a pure state machine somewhere else; it says what
-//! to write, in batches, and reads everything back at start. Records are kept as the CBOR of the
-//! proto types, so that a new optional field needs no migration.
+//! `state.db`, WAL, synchronous=FULL. The roster is a pure state machine; it hands out what changed
+//! and gets everything back at start. Records are kept as their CBOR, so that a new optional field
+//! needs no migration; the columns beside them are keys, and words for a person with sqlite3(1).
 //!
 //! ```text
-//! host   one row a host: tag, when last heard of, its stream, facts
-//! chk    one row a check instance: CBOR of CheckState
-//! gap    what was dropped and will never come; the newest GAPS_MAX of all hosts
-//! kv     small things by name
+//! host   one row a host: datacenter, word of its liveness, when last seen, CBOR of HostRecord
+//! chk    one row a check of a stream of a host: its verdict, CBOR of CheckRecord
 //! ```
-
-mod rows;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 
-use muster_proto::clock::Utc;
-use muster_proto::ids::StreamId;
-use muster_proto::state::{CheckState, Gap, HostFacts};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::StoreError;
 use super::sqlite::{self, Schema};
-use super::{HostTag, StoreError};
-
-/// Gaps that are kept, the newest of all hosts. A gap a second for a day.
-pub const GAPS_MAX: i64 = 86_400;
+use crate::roster::{Changes, CheckRecord, CheckRef, HostRecord};
 
 const SCHEMA: Schema = Schema {
     steps: &["CREATE TABLE host(
         host TEXT PRIMARY KEY, datacenter TEXT NOT NULL, state TEXT NOT NULL,
-        last_seen INTEGER NOT NULL, aggregator TEXT NOT NULL, stream BLOB NOT NULL, facts BLOB
+        last_seen INTEGER NOT NULL, body BLOB NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE chk(
-        host TEXT NOT NULL, id TEXT NOT NULL, instance TEXT NOT NULL, body BLOB NOT NULL,
-        PRIMARY KEY(host, id, instance)
-    ) WITHOUT ROWID;
-    CREATE TABLE gap(
-        id INTEGER PRIMARY KEY, host TEXT NOT NULL, stream BLOB NOT NULL, lane INTEGER NOT NULL,
-        first INTEGER NOT NULL, last INTEGER NOT NULL, why TEXT NOT NULL, at INTEGER NOT NULL,
-        body BLOB NOT NULL, UNIQUE(host, stream, lane, first, last, why, at)
-    );
-    CREATE TABLE kv(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"],
+        host TEXT NOT NULL, stream BLOB NOT NULL, id TEXT NOT NULL, instance TEXT NOT NULL,
+        verdict TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY(host, stream, id, instance)
+    ) WITHOUT ROWID;"],
 };
 
-/// What is kept of one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedHost {
-    /// Who.
-    pub tag: HostTag,
-    /// The roster's word for how it is: `live`, `late`, `lost`, `departed`.
-    pub state: String,
-    /// When it was last heard of.
-    pub last_seen: Utc,
-    /// Which aggregator heard it.
-    pub aggregator: String,
-    /// Stream of its state lane.
-    pub stream: StreamId,
-    /// What it said of itself, if it did.
-    pub facts: Option<HostFacts>,
-}
-
-/// One thing to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StateWrite {
-    /// A host is new or changed.
-    Host(SavedHost),
-    /// A host is forgotten, with its checks. Its gaps stay.
-    HostGone {
-        /// Which.
-        host: String,
-    },
-    /// A check of a host is new or changed.
-    Check {
-        /// Which host.
-        host: String,
-        /// What it says.
-        check: CheckState,
-    },
-    /// A check is retired.
-    CheckGone {
-        /// Which host.
-        host: String,
-        /// Which check.
-        id: String,
-        /// Of which object.
-        instance: String,
-    },
-    /// All checks of a host are these and no others.
-    Checks {
-        /// Which host.
-        host: String,
-        /// What they say.
-        checks: Vec<CheckState>,
-    },
-    /// Something was lost. The same gap twice is one gap.
-    Gap {
-        /// Which host.
-        host: String,
-        /// What.
-        gap: Gap,
-    },
-    /// A value by name; `None` removes it.
-    Value {
-        /// Its name.
-        name: String,
-        /// The value.
-        value: Option<Vec<u8>>,
-    },
-}
-
 /// Everything that was kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Saved {
     /// Hosts, by name.
-    pub hosts: Vec<SavedHost>,
-    /// Checks with their host, by host, id and instance.
-    pub checks: Vec<(String, CheckState)>,
-    /// Gaps with their host, oldest first.
-    pub gaps: Vec<(String, Gap)>,
+    pub hosts: Vec<HostRecord>,
+    /// Checks, by host.
+    pub checks: Vec<CheckRecord>,
     /// Rows that could not be read and were left out; agents send their state again.
     pub unreadable: u64,
 }
@@ -142,65 +60,180 @@ impl StateStore {
         Ok(StateStore { db, file: file.to_path_buf() })
     }
 
-    /// Writes a batch in one durable transaction, in its order: all of it or nothing.
+    /// Writes what changed in one durable transaction: all of it or nothing.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`], [`StoreError::Encode`].
-    pub fn write(&mut self, batch: &[StateWrite]) -> Result<(), StoreError> {
-        if batch.is_empty() {
+    pub fn save(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        if changes.is_empty() {
             return Ok(());
         }
-        let fail = StoreError::sqlite(&self.file);
-        let change = match self.db.transaction() {
-            Ok(change) => change,
-            Err(error) => return Err(fail(error)),
-        };
-        for one in batch {
-            rows::write(&change, &self.file, one)?;
+        let file = self.file.clone();
+        let failed = |source| StoreError::Sqlite { file: file.clone(), source };
+        let transaction = self.db.transaction().map_err(failed)?;
+        for name in &changes.gone_hosts {
+            forget(&transaction, name).map_err(failed)?;
         }
-        change.commit().map_err(fail)
+        for gone in &changes.gone_checks {
+            retire(&transaction, gone).map_err(failed)?;
+        }
+        for host in &changes.hosts {
+            let body = encode("a host", host)?;
+            put_host(&transaction, host, &body).map_err(failed)?;
+        }
+        for check in &changes.checks {
+            let body = encode("a check", check)?;
+            put_check(&transaction, check, &body).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
     }
 
-    /// Keeps one host.
-    ///
-    /// # Errors
-    /// As [`StateStore::write`].
-    pub fn save_host(&mut self, host: SavedHost) -> Result<(), StoreError> {
-        self.write(&[StateWrite::Host(host)])
-    }
-
-    /// Keeps all checks of a host; others of it are removed.
-    ///
-    /// # Errors
-    /// As [`StateStore::write`].
-    pub fn save_checks(&mut self, host: &str, checks: Vec<CheckState>) -> Result<(), StoreError> {
-        self.write(&[StateWrite::Checks { host: host.to_string(), checks }])
-    }
-
-    /// Keeps one gap.
-    ///
-    /// # Errors
-    /// As [`StateStore::write`].
-    pub fn save_gap(&mut self, host: &str, gap: Gap) -> Result<(), StoreError> {
-        self.write(&[StateWrite::Gap { host: host.to_string(), gap }])
-    }
-
-    /// Reads everything but the values. A row that cannot be decoded is counted, not an error.
+    /// Reads everything back. A row that cannot be decoded is counted, not an error.
     ///
     /// # Errors
     /// [`StoreError::Sqlite`].
-    pub fn load_all(&self) -> Result<Saved, StoreError> {
-        rows::load_all(&self.db).map_err(StoreError::sqlite(&self.file))
+    pub fn load(&self) -> Result<Saved, StoreError> {
+        let mut saved = Saved::default();
+        saved.hosts = self.bodies("SELECT body FROM host ORDER BY host", &mut saved.unreadable)?;
+        saved.checks = self.bodies("SELECT body FROM chk ORDER BY host", &mut saved.unreadable)?;
+        Ok(saved)
     }
 
-    /// The value of that name.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`].
-    pub fn value(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db
-            .query_row("SELECT value FROM kv WHERE name = ?1", params![name], |row| row.get(0))
-            .optional()
-            .map_err(StoreError::sqlite(&self.file))
+    fn bodies<T: DeserializeOwned>(
+        &self,
+        question: &str,
+        unreadable: &mut u64,
+    ) -> Result<Vec<T>, StoreError> {
+        let failed = |source| StoreError::Sqlite { file: self.file.clone(), source };
+        let mut statement = self.db.prepare(question).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let body: Vec<u8> = row.get(0).map_err(failed)?;
+            match serde_cbor::from_slice(&body) {
+                Ok(record) => found.push(record),
+                Err(_) => *unreadable += 1,
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn encode<T: Serialize>(what: &'static str, record: &T) -> Result<Vec<u8>, StoreError> {
+    serde_cbor::to_vec(record).map_err(|error| StoreError::Encode { what, source: Box::new(error) })
+}
+
+fn forget(db: &Transaction<'_>, host: &str) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM chk WHERE host = ?1", params![host])?;
+    db.execute("DELETE FROM host WHERE host = ?1", params![host]).map(drop)
+}
+
+fn retire(db: &Transaction<'_>, gone: &CheckRef) -> rusqlite::Result<()> {
+    let CheckRef { host, stream, id, instance } = gone;
+    let key = params![host, stream.0, id, instance];
+    db.prepare_cached(
+        "DELETE FROM chk WHERE host = ?1 AND stream = ?2 AND id = ?3 AND instance = ?4",
+    )?
+    .execute(key)
+    .map(drop)
+}
+
+fn put_host(db: &Transaction<'_>, host: &HostRecord, body: &[u8]) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO host VALUES(?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![host.host, host.datacenter, host.state, host.last_seen.0, body])
+        .map(drop)
+}
+
+fn put_check(db: &Transaction<'_>, check: &CheckRecord, body: &[u8]) -> rusqlite::Result<()> {
+    let CheckRecord { host, stream, state, .. } = check;
+    db.prepare_cached("INSERT OR REPLACE INTO chk VALUES(?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![host, stream.0, state.id, state.instance, state.verdict.name(), body])
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_proto::clock::Utc;
+    use muster_proto::ids::{Seq, StreamId};
+    use muster_proto::state::CheckState;
+    use muster_proto::verdict::{Urgency, Verdict};
+
+    const STREAM: StreamId = StreamId([7; 16]);
+
+    fn host(name: &str, last_seen: i64) -> HostRecord {
+        HostRecord {
+            host: name.into(),
+            datacenter: "eqiad".into(),
+            aggregator: "agg1".into(),
+            first_seen: Utc(1),
+            last_seen: Utc(last_seen),
+            state: "live".into(),
+            lives: Vec::new(),
+        }
+    }
+
+    fn check(host: &str, id: &str, verdict: Verdict) -> CheckRecord {
+        let state = CheckState {
+            id: id.into(),
+            instance: "/".into(),
+            verdict,
+            since: Utc(1),
+            at: Utc(2),
+            valid_for_s: 60,
+            urgency: Urgency::Page,
+            message: "full".into(),
+            runbook: String::new(),
+            owner: String::new(),
+            evidence: String::new(),
+        };
+        CheckRecord { host: host.into(), stream: STREAM, seq: Seq(1), index: 0, state }
+    }
+
+    fn gone(host: &str, id: &str) -> CheckRef {
+        CheckRef { host: host.into(), stream: STREAM, id: id.into(), instance: "/".into() }
+    }
+
+    #[test]
+    fn newest_stays_across_a_restart_and_what_is_gone_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.db");
+        let mut store = StateStore::open(&file).unwrap();
+        store
+            .save(&Changes {
+                hosts: vec![host("a", 1), host("b", 1)],
+                checks: vec![
+                    check("a", "fs.space", Verdict::Ok),
+                    check("a", "mem", Verdict::Ok),
+                    check("b", "x", Verdict::Crit),
+                ],
+                ..Changes::default()
+            })
+            .unwrap();
+        store
+            .save(&Changes {
+                hosts: vec![host("a", 9)],
+                checks: vec![check("a", "fs.space", Verdict::Crit)],
+                gone_checks: vec![gone("a", "mem")],
+                gone_hosts: vec!["b".into()],
+            })
+            .unwrap();
+        drop(store);
+        let saved = StateStore::open(&file).unwrap().load().unwrap();
+        assert_eq!(saved.hosts, [host("a", 9)]);
+        assert_eq!(saved.checks, [check("a", "fs.space", Verdict::Crit)]);
+        assert_eq!(saved.unreadable, 0);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.db");
+        let mut store = StateStore::open(&file).unwrap();
+        let changes = Changes { hosts: vec![host("a", 1), host("b", 1)], ..Changes::default() };
+        store.save(&changes).unwrap();
+        store.db.execute("UPDATE host SET body = x'ff' WHERE host = 'a'", []).unwrap();
+        let saved = store.load().unwrap();
+        assert_eq!((saved.hosts, saved.unreadable), (vec![host("b", 1)], 1));
     }
 }

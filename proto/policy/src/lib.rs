@@ -1,10 +1,15 @@
-//! Policy as data and pure decisions shared by agent, helper, aggregator and musterctl.
+//! The admins' will as data: documents, selectors and the pure decisions made from them.
 //!
 //! Room: `policy`.  May use: `proto`.  Used by: agent, helper, aggregator, musterctl.
 //!
 //! Invariants
-//! - No I/O, no clock, no async (lint: `.clippy.toml`): the same words give the same answer everywhere.
+//! - No async, no clock (lint: `.clippy.toml`), and no I/O but reading the files of a document: text and `now` come in, values and
+//!   complaints go out.
+//! - A wrong document is refused with every mistake at once, each with file, line, column and a hint.
+//!
+//! Absent on purpose: verifying who may write the files.
 
 #![forbid(unsafe_code)]
 
+pub mod document;
 pub mod selector;

@@ -331,6 +331,46 @@ mod tests {
         assert!(matches!(refused(long), MetricError::Limit { .. }));
     }
 
+    /// 700 series as a busy host has them: two in five move, for half an hour at 15 s, one scrape a
+    /// frame, header and all.
+    #[test]
+    fn a_busy_host_costs_less_than_two_bytes_a_sample() {
+        let mut random = splitmix(5);
+        let mut values: Vec<f64> = (0..700).map(|_| (random() % 10_000_000) as f64).collect();
+        let dict = dict(&values);
+        let mut sealer = crate::frame::Sealer::new().unwrap();
+        let facts = crate::frame::BodyFacts {
+            kind: crate::frame::Kind::Metric,
+            dict: 1,
+            records: 700,
+            first_at: Utc(0),
+            last_at: Utc(0),
+        };
+        let mut bytes = 0;
+        for number in 1..=120 {
+            for (at, value) in values.iter_mut().take(280).enumerate() {
+                *value = match at % 4 {
+                    // Processor ticks, counters of events, bytes of traffic, memory.
+                    0 => ((*value * 100.0).round() + (random() % 1_500) as f64) / 100.0,
+                    1 => *value + (random() % 20_000) as f64,
+                    2 => *value + (random() % 1_000_000) as f64,
+                    _ => (random() % 4_000_000) as f64 * 4096.0,
+                };
+            }
+            let scrape = Scrape {
+                at: Utc(number * 15_000_000),
+                values: values.iter().map(|value| Some(*value)).collect(),
+            };
+            let body = encode_scrapes(&dict, std::slice::from_ref(&scrape));
+            assert_eq!(bits(&parse_scrapes(&dict, &body).unwrap()), bits(&[scrape]));
+            let sealed = sealer.seal(facts, &body).unwrap();
+            bytes += sealed.body.len() + crate::frame::Header::BYTES;
+        }
+        let per_sample = bytes as f64 / (120.0 * 700.0);
+        println!("{per_sample:.3} bytes a sample");
+        assert!(per_sample <= 2.0, "{per_sample}");
+    }
+
     /// splitmix64: numbers that are the same in every run.
     fn splitmix(seed: u64) -> impl FnMut() -> u64 {
         let mut state = seed;

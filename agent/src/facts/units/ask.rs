@@ -18,11 +18,15 @@ use crate::host::HostError;
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const BUS_VARIABLE: &str = "DBUS_SYSTEM_BUS_ADDRESS";
 const SOCKET_PATH: &str = "/run/dbus/system_bus_socket";
 /// systemd has this long for a whole round of questions; then the connection is dropped.
 const ROUND_MAX: Duration = Duration::from_secs(10);
 /// `Type=` of a unit changes with its file: it is asked again after this many rounds.
 const KINDS_KEPT_ROUNDS: u32 = 240;
+/// `NRestarts` of a service that runs quietly is asked in every so many rounds; of one that is starting,
+/// stopping or failed in each.
+const RESTARTS_EVERY_ROUNDS: u32 = 4;
 
 type Answer = Result<Units, String>;
 type Question = mpsc::Sender<Answer>;
@@ -35,7 +39,8 @@ pub struct Bus {
 
 impl Bus {
     pub(super) fn units(&self, patience: Duration) -> Result<Units, HostError> {
-        if !Path::new(SOCKET_PATH).exists() {
+        // libdbus' variable for another system bus, e.g. in a container.
+        if !Path::new(SOCKET_PATH).exists() && std::env::var_os(BUS_VARIABLE).is_none() {
             return Err(HostError::Missing { path: SOCKET_PATH.to_owned() });
         }
         let bus = |why: String| HostError::Bus { why };
@@ -102,6 +107,7 @@ struct Talk {
     version: String,
     virtualization: String,
     kinds: HashMap<String, String>,
+    restarts: HashMap<String, u32>,
     rounds: u32,
 }
 
@@ -113,6 +119,7 @@ async fn round(talk: &mut Option<Talk>) -> zbus::Result<Units> {
     talk.rounds += 1;
     if talk.rounds.is_multiple_of(KINDS_KEPT_ROUNDS) {
         talk.kinds.clear();
+        talk.restarts.clear();
     }
     talk.ask().await
 }
@@ -129,6 +136,7 @@ impl Talk {
             version: String::new(),
             virtualization: String::new(),
             kinds: HashMap::new(),
+            restarts: HashMap::new(),
             rounds: 0,
         };
         talk.version = talk.property(MANAGER_PATH, MANAGER, "Version").await?;
@@ -155,9 +163,13 @@ impl Talk {
             if load_state == "loaded" {
                 // A unit that went away between the list and the question has no more to say.
                 let _gone = self.ask_unit(&name, path.as_str(), &mut told).await;
+                if name.ends_with(".service") {
+                    let _gone = self.ask_restarts(&name, path.as_str(), &active_state).await;
+                }
             }
             let kind = self.kinds.get(&name).cloned().unwrap_or_default();
-            told.units.push(Unit { name, load_state, active_state, sub_state, kind });
+            let restarts = self.restarts.get(&name).copied();
+            told.units.push(Unit { name, load_state, active_state, sub_state, kind, restarts });
         }
         Ok(told)
     }
@@ -191,6 +203,18 @@ impl Talk {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    async fn ask_restarts(&mut self, name: &str, path: &str, state: &str) -> zbus::Result<()> {
+        let is_quiet = matches!(state, "active" | "inactive");
+        let is_due = self.rounds.is_multiple_of(RESTARTS_EVERY_ROUNDS);
+        if is_quiet && !is_due && self.restarts.contains_key(name) {
+            return Ok(());
+        }
+        let interface = "org.freedesktop.systemd1.Service";
+        let restarts = self.property(path, interface, "NRestarts").await?;
+        self.restarts.insert(name.to_owned(), restarts);
         Ok(())
     }
 

@@ -1,0 +1,44 @@
+# Two commands do all the set-up on a fresh Debian 12 with a Rust toolchain:
+#   make demo    runs agent and aggregators on this very host and says where to look
+#   make test    installs what the tests talk to and runs everything
+# DEMO_SECONDS=n make demo stops by itself and fails if anything it promised did not arrive.
+
+SHELL = /bin/bash
+TOOLS = $(CURDIR)/target/tools
+export PATH := $(TOOLS)/bin:$(PATH)
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help build demo test check bench fuzz clean
+
+help:
+	@sed -n 's/^#   //p' Makefile; echo '  make check   formatting, lints, licences, advisories, documentation'; echo '  make bench   speed beside rsyslog and node_exporter, as ratios'
+
+build:
+	tests/setup.sh build
+	cargo build --release --workspace --bins --locked
+
+demo: build
+	target/release/demo
+
+test:
+	tests/setup.sh test
+	cargo build --workspace --bins --locked
+	tests/run.sh
+
+check:
+	tests/setup.sh check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	tests/deny.sh
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --document-private-items
+
+bench: build
+	tests/setup.sh bench
+	target/release/bench
+
+# Coverage-guided fuzzing of one decoder: make fuzz TARGET=frame. Needs cargo-fuzz.
+fuzz:
+	cd tests/fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run $(TARGET)
+
+clean:
+	cargo clean

@@ -1,0 +1,78 @@
+//! `net.udp_buf`: datagrams lost in full socket buffers.
+
+use std::time::Duration;
+
+use muster_proto::verdict::Urgency;
+
+use super::definition::{About, Check, Pace, Scale};
+use super::findings::Findings;
+use super::gather::Case;
+use super::history::Growth;
+
+const ABOUT: About = About {
+    id: "net.udp_buf",
+    summary: "datagrams lost in full socket buffers",
+    manual: "Datagrams lost each second over five minutes because a socket buffer was full. WARN from 10 (Netdata).",
+    runbook: "ss -uam shows drops; raise net.core.rmem_max and the program's SO_RCVBUF",
+    urgency: Urgency::Ticket,
+    scale: Scale::warn_above(10.0, 2.0, "/s"),
+    pace: Pace::MINUTE,
+};
+
+const WINDOW: Duration = Duration::from_secs(300);
+
+/// The check.
+pub struct NetUdpBuf;
+
+impl Check for NetUdpBuf {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn judge(&self, case: &Case, out: &mut Findings<'_>) {
+        let _counters = out.need(&case.facts.netstat);
+        let growths =
+            ["Udp.RcvbufErrors", "Udp.SndbufErrors", "Udp6.RcvbufErrors", "Udp6.SndbufErrors"]
+                .map(|name| case.history.growth(name, WINDOW));
+        if growths.iter().all(Option::is_none) {
+            return;
+        }
+        let rate: f64 = growths.into_iter().flatten().map(Growth::per_second).sum();
+        out.level("", rate, format!("{rate:.1} datagrams lost a second"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::checks::door::check;
+
+    #[test]
+    fn losses_in_a_minute() {
+        check(
+            "net.udp_buf",
+            "== proc/net/snmp
+Tcp: RetransSegs OutSegs
+Tcp: 0 0
+Udp: RcvbufErrors SndbufErrors
+Udp: 0 0
+== proc/net/netstat
+TcpExt: ListenOverflows ListenDrops
+TcpExt: 0 0
+== +60
+== proc/net/snmp
+Tcp: RetransSegs OutSegs
+Tcp: 0 0
+Udp: RcvbufErrors SndbufErrors
+Udp: 1200 0
+== proc/net/netstat
+TcpExt: ListenOverflows ListenDrops
+TcpExt: 0 0
+",
+            expect![[r#"
+                warn: 20.0 datagrams lost a second
+            "#]],
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! The verbs of `muster-agent`, one file each.
+//!
+//! Room: `agent::commands`.  May use: everything of the agent.  Used by: `main`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::app::App;
+use crate::cli::{Verb, Words};
+use crate::config::Config;
+use crate::fatal::Fatal;
+
+mod checks;
+mod enroll;
+mod manual;
+mod metrics;
+mod spool;
+mod status;
+
+/// What a verb gives back: an exit code, or what ended it.
+pub type Outcome = Result<ExitCode, Fatal>;
+
+/// Does what the words say.
+///
+/// # Errors
+/// [`Fatal`], which knows its exit code.
+pub fn run(words: Words) -> Outcome {
+    match words.verb {
+        Verb::Run => run_agent(&words.config),
+        Verb::CheckConfig => check_config(&words.config),
+        Verb::Status { json } => status::show(&Config::load(&words.config)?, json),
+        Verb::Checks { verb } => checks::run(&words.config, verb),
+        Verb::Metrics { json } => metrics::show(&words.config, json),
+        Verb::Enroll { token, aggregator, name } => {
+            enroll::run(&Config::load(&words.config)?, &token, &aggregator, name)
+        }
+        Verb::Spool { verb } => spool::run(&Config::load(&words.config)?, verb),
+        Verb::Completions { shell } => manual::completions(shell),
+        Verb::Man => manual::page(),
+    }
+}
+
+fn run_agent(config: &Path) -> Outcome {
+    let config = Config::load(config)?;
+    crate::journal::begin();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .map_err(|source| Fatal::System { what: "start the runtime", source })?;
+    runtime.block_on(async { App::build(config).await?.run().await })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Threads for reads from the spool and look-ups of names. Threads.
+const BLOCKING_THREADS_MAX: usize = 4;
+
+fn check_config(path: &Path) -> Outcome {
+    let config = Config::load(path)?;
+    println!("{}: ok", path.display());
+    if config.uplink.datacenters.is_empty() {
+        println!("note: no [[uplink.datacenter]]: records stay in the spool");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration when there is one; some verbs work without.
+fn config_if_any(path: &Path) -> Result<Config, Fatal> {
+    if path.exists() {
+        return Ok(Config::load(path)?);
+    }
+    Config::settle(&[]).map_err(|wrong| Fatal::Config(crate::config::ConfigError::Wrong(wrong)))
+}
+
+/// Prints a JSON document.
+fn print_json<T: serde::Serialize>(document: &T) {
+    match serde_json::to_string_pretty(document) {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprintln!("muster-agent: {error}"),
+    }
+}
+
+/// A table without frames: columns by two spaces, the way systemctl prints them.
+fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header);
+    table
+}

@@ -1,0 +1,120 @@
+//! `[uplink]`: where the records go, in order of preference.
+
+use std::time::Duration;
+
+use muster_policy::document::{Given, Section, parse_host_name, parse_word};
+
+/// `[uplink]`
+#[derive(Debug, Clone)]
+pub struct UplinkConfig {
+    /// Datacenters in order of preference, home first.
+    pub datacenters: Vec<DatacenterConfig>,
+    /// How long every aggregator of a datacenter must have failed before the next one is tried.
+    /// Default 1 s.
+    pub away_after: Duration,
+    /// How long home must have answered before the agent returns to it. Default 2 min.
+    pub home_stable: Duration,
+    /// Time between two sign-of-life probes of home while away. Default 30 s.
+    pub probe_interval: Duration,
+    /// The return home is spread over this span, so that a fleet does not arrive at once.
+    /// Default 5 min; `"0s"` returns at once.
+    pub home_spread: Duration,
+    /// Time between two heartbeats. Default 10 s.
+    pub heartbeat: Duration,
+}
+
+/// `[[uplink.datacenter]]`
+#[derive(Debug, Clone)]
+pub struct DatacenterConfig {
+    /// Its name.
+    pub name: String,
+    /// Its aggregators; the order does not matter.
+    pub aggregators: Vec<AggregatorAddress>,
+}
+
+/// One aggregator: `name:port`, or `name@address:port` where DNS does not know the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregatorAddress {
+    /// The name its certificate must carry.
+    pub name: String,
+    /// What to resolve: the name itself, or an address.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+}
+
+impl AggregatorAddress {
+    /// Parses `name:port` or `name@address:port`; an IPv6 address stands in brackets.
+    ///
+    /// # Errors
+    /// A sentence that says what was expected.
+    pub fn parse(text: &str) -> Result<AggregatorAddress, String> {
+        let wrong = || format!("\"{text}\" is not name:port, e.g. \"agg1.eqiad.example.org:7460\"");
+        let (target, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+        let (name, host) = target.split_once('@').unwrap_or((target, target));
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() {
+            return Err(wrong());
+        }
+        let name = parse_host_name(name)?;
+        Ok(AggregatorAddress { name, host: host.to_owned(), port })
+    }
+}
+
+pub(super) fn settle(section: Section<'_>) -> UplinkConfig {
+    let datacenters: Vec<_> =
+        section.sections("datacenter").into_iter().filter_map(settle_datacenter).collect();
+    let span = |key: &'static str, default_s: u64| {
+        section.span(key).unwrap_or(Duration::from_secs(default_s))
+    };
+    let uplink = UplinkConfig {
+        away_after: span("away_after", 1),
+        home_stable: span("home_stable", 120),
+        probe_interval: span("probe_interval", 30),
+        home_spread: span("home_spread", 300),
+        heartbeat: span("heartbeat", 10).max(Duration::from_secs(1)),
+        datacenters,
+    };
+    section.finish();
+    uplink
+}
+
+fn settle_datacenter(section: Section<'_>) -> Option<DatacenterConfig> {
+    let hint = "say which datacenter these aggregators stand in";
+    let name = section.required("name", parse_word, hint);
+    let given = section.strings("aggregators");
+    if given.as_ref().is_none_or(Vec::is_empty) {
+        section.missing("aggregators", "list them as [\"name:7460\", …]");
+    }
+    let aggregators = given.unwrap_or_default().iter().filter_map(aggregator).collect();
+    section.finish();
+    Some(DatacenterConfig { name: name?, aggregators })
+}
+
+fn aggregator(given: &Given<'_, String>) -> Option<AggregatorAddress> {
+    AggregatorAddress::parse(&given.value)
+        .map_err(|why| given.complain("wrong value of `uplink.datacenter.aggregators`", why))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<(&str, &str, u16)>) {
+        let parsed = AggregatorAddress::parse(text).ok();
+        let parsed = parsed.as_ref().map(|a| (a.name.as_str(), a.host.as_str(), a.port));
+        assert_eq!(parsed, expected, "{text}");
+    }
+
+    #[test]
+    fn addresses() {
+        check("agg1.example.org:7460", Some(("agg1.example.org", "agg1.example.org", 7460)));
+        check("agg1@127.0.0.1:7461", Some(("agg1", "127.0.0.1", 7461)));
+        check("agg1@[::1]:7461", Some(("agg1", "::1", 7461)));
+        for wrong in ["agg1", "agg1:", "agg1:0", "agg1:99999", ":7460", "a b:1", "agg1@:1", ""] {
+            check(wrong, None);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The door: one thread per core, each with its own runtime, endpoint and connections.
+//!
+//! All listen on the same address (SO_REUSEPORT): the kernel spreads the connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use muster_link::{
+    Arrival, Close, Connection, Event, IdentityStore, LinkError, Listener, Role, Tuning,
+};
+use muster_proto::errors::chain;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::DRAIN_PATIENCE;
+use crate::api::{Rooms, answer_peer};
+use crate::authority::{self, Authority};
+use crate::fatal::Fatal;
+use crate::intake::{self, Desk, SessionError};
+
+/// Threads that take connections. More bring nothing: the inbox has one thread per lane.
+const DOORS_MAX: usize = 4;
+
+/// What all doors need.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) address: SocketAddr,
+    pub(super) identity: Arc<IdentityStore>,
+    pub(super) tuning: Tuning,
+    pub(super) desk: Desk,
+    pub(super) authority: Option<Arc<Authority>>,
+    pub(super) rooms: Arc<Rooms>,
+    pub(super) counts: Arc<DoorCounts>,
+}
+
+/// What happened at the doors.
+#[derive(Debug, Default)]
+pub(super) struct DoorCounts {
+    /// Agents connected now.
+    pub(super) agents: AtomicU64,
+    /// Connections taken.
+    pub(super) arrivals: AtomicU64,
+    /// Handshakes that failed.
+    pub(super) handshakes_failed: AtomicU64,
+    /// Newcomers told to go elsewhere.
+    pub(super) handshakes_refused: AtomicU64,
+    /// Conversations that broke a rule.
+    pub(super) refused: AtomicU64,
+}
+
+/// Opens every door and waits until each is bound.
+pub(super) fn open(door: &Door) -> Result<Vec<JoinHandle<()>>, Fatal> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut threads = Vec::new();
+    for number in 0..cores.min(DOORS_MAX) {
+        let (bound_tx, bound) = mpsc::channel();
+        let door = door.clone();
+        let address = door.address.to_string();
+        let thread = std::thread::Builder::new()
+            .name(format!("door-{number}"))
+            .spawn(move || run(&door, &bound_tx))
+            .map_err(|source| Fatal::System { what: "start a thread", source })?;
+        match bound.recv() {
+            Ok(Ok(())) => threads.push(thread),
+            Ok(Err(error)) => {
+                return Err(Fatal::Listen { what: address, source: Box::new(error) });
+            }
+            Err(_) => return Err(Fatal::Usage(format!("the listener on {address} died"))),
+        }
+    }
+    Ok(threads)
+}
+
+fn run(door: &Door, bound: &mpsc::Sender<Result<(), LinkError>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "No runtime for a listener."),
+    };
+    runtime.block_on(async {
+        let counts = door.counts.clone();
+        let watch = Arc::new(move |event| on_event(&counts, event));
+        let listener =
+            Listener::bind_watched(door.address, door.identity.clone(), door.tuning.clone(), watch);
+        match listener {
+            Ok(listener) => {
+                let _ = bound.send(Ok(()));
+                serve(door, &listener).await;
+            }
+            Err(error) => drop(bound.send(Err(error))),
+        }
+    });
+}
+
+fn on_event(counts: &DoorCounts, event: Event) {
+    match event {
+        Event::HandshakeFailed { remote, why } => {
+            counts.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%remote, why = chain(&why), "Handshake failed.");
+        }
+        Event::Refused { .. } => {
+            counts.handshakes_refused.fetch_add(1, Ordering::Relaxed);
+        }
+        Event::Retried { .. } => {}
+    }
+}
+
+async fn serve(door: &Door, listener: &Listener) {
+    let mut open = JoinSet::new();
+    let mut draining = door.desk.draining.clone();
+    loop {
+        tokio::select! {
+            arrival = listener.accept() => match arrival {
+                Some(arrival) => {
+                    door.counts.arrivals.fetch_add(1, Ordering::Relaxed);
+                    receive(door, arrival, &mut open);
+                }
+                None => return,
+            },
+            Some(_) = open.join_next() => {}
+            () = stopped(&mut draining) => break,
+        }
+    }
+    listener.stop();
+    let all_gone = async { while open.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN_PATIENCE, all_gone).await;
+    listener.close(Close::Drain, "stop").await;
+}
+
+fn receive(door: &Door, arrival: Arrival, open: &mut JoinSet<()>) {
+    match arrival {
+        Arrival::Enrol(request) => {
+            open.spawn(authority::answer(door.authority.clone(), request));
+        }
+        Arrival::Peer(connection) => match connection.peer().role {
+            Role::Agent => {
+                open.spawn(agent(door.clone(), connection));
+            }
+            Role::Aggregator => {
+                open.spawn(peer(door.clone(), connection));
+            }
+            Role::Admin => connection.close(Close::Refused, "admins use the API"),
+        },
+    }
+}
+
+async fn agent(door: Door, connection: Connection) {
+    let (host, remote) = (connection.peer().name.clone(), connection.remote_address());
+    door.counts.agents.fetch_add(1, Ordering::Relaxed);
+    let outcome = intake::serve(door.desk, connection).await;
+    door.counts.agents.fetch_sub(1, Ordering::Relaxed);
+    match outcome {
+        Ok(()) => tracing::debug!(host, "An agent left."),
+        Err(SessionError::Refused(why)) => {
+            door.counts.refused.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(host, %remote, why, "An agent is refused.");
+        }
+        Err(error) => tracing::debug!(host, error = chain(&error), "An agent is gone."),
+    }
+}
+
+/// Answers what a peer asks, each question in its own task.
+async fn peer(door: Door, connection: Connection) {
+    let mut answers = JoinSet::new();
+    let mut draining = door.desk.draining.clone();
+    loop {
+        tokio::select! {
+            asked = connection.accept_ask() => {
+                let Ok(asked) = asked else { return };
+                let rooms = door.rooms.clone();
+                answers.spawn(async move {
+                    let answer = answer_peer(&rooms, &asked.question).await;
+                    let _ = asked.reply(answer).await;
+                });
+            }
+            Some(_) = answers.join_next() => {}
+            () = stopped(&mut draining) => return,
+        }
+    }
+}
+
+async fn stopped(draining: &mut watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await;
+}

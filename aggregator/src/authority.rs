@@ -1,0 +1,115 @@
+//! The certificate authority of the fleet, on the aggregator that has it: enrolment and renewal.
+//!
+//! Room: `aggregator::authority`.  May use: `link` (ca).  Used by: `app`, `intake`, `commands`.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use muster_link::ca::{Ca, CaError, Wish};
+use muster_link::{EnrolRequest, IdentityStore, Role};
+use muster_proto::clock::Utc;
+use muster_proto::errors::chain;
+
+use crate::intake::{Renew, Renewer};
+
+/// Life of a certificate that is issued here. It is renewed at two thirds of it.
+pub const CERTIFICATE_TTL: Duration = Duration::from_secs(30 * 86_400);
+
+/// The authority, opened.
+pub struct Authority {
+    ca: Mutex<Ca>,
+    clock: fn() -> Utc,
+}
+
+impl Authority {
+    /// Opens the authority in `dir`; `None` when there is none.
+    ///
+    /// # Errors
+    /// It is there but cannot be used.
+    pub fn open(dir: &Path, clock: fn() -> Utc) -> Result<Option<Authority>, CaError> {
+        if !dir.join("ca.key").exists() {
+            return Ok(None);
+        }
+        Ok(Some(Authority { ca: Mutex::new(Ca::open(dir)?), clock }))
+    }
+
+    fn certify(&self, csr: &[u8], name: &str, role: Role) -> Result<Vec<Vec<u8>>, CaError> {
+        let wish = Wish { csr, name, role, ttl: CERTIFICATE_TTL };
+        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ca.issue(&wish, (self.clock)())?.chain)
+    }
+
+    fn enrol(&self, token: &str, name: &str, csr: &[u8]) -> Result<Vec<Vec<u8>>, CaError> {
+        let now = (self.clock)();
+        let role = {
+            let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
+            ca.use_token(token, name, now)?
+        };
+        self.certify(csr, name, role)
+    }
+}
+
+impl Renewer for Authority {
+    fn renew(&self, renew: &Renew) -> Result<Vec<Vec<u8>>, String> {
+        let Renew { csr, peer } = renew;
+        self.certify(csr, &peer.name, peer.role).map_err(|error| chain(&error))
+    }
+}
+
+/// Answers a host that wants a certificate.
+pub async fn answer(authority: Option<Arc<Authority>>, request: EnrolRequest) {
+    let (name, remote) = (request.name.clone(), request.remote);
+    let Some(authority) = authority else {
+        let why = "this aggregator has no certificate authority: ask the one that has";
+        let _ = request.refuse(why).await;
+        return;
+    };
+    let (token, csr) = (request.token.clone(), request.csr.clone());
+    let for_name = name.clone();
+    let signed =
+        tokio::task::spawn_blocking(move || authority.enrol(&token, &for_name, &csr)).await;
+    let told = match signed {
+        Ok(Ok(chain_der)) => {
+            tracing::info!(name, %remote, "Enrolled.");
+            request.grant(chain_der).await
+        }
+        Ok(Err(error)) => {
+            let why = chain(&error);
+            tracing::warn!(name, %remote, why, "Enrolment refused.");
+            request.refuse(&why).await
+        }
+        Err(_) => request.refuse("the authority failed").await,
+    };
+    if let Err(error) = told {
+        tracing::warn!(name, %remote, error = chain(&error), "The host did not hear our answer.");
+    }
+}
+
+/// Looks for new revocations in the authority's directory and applies them to live connections.
+pub async fn watch_revocations(ca_dir: std::path::PathBuf, store: Arc<IdentityStore>) {
+    let crl = ca_dir.join("ca.crl");
+    let changed_at = || std::fs::metadata(&crl).and_then(|meta| meta.modified()).ok();
+    let mut seen = changed_at();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = changed_at();
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        let dir = store.identity().dir().to_owned();
+        let applied = Ca::open(&ca_dir)
+            .and_then(|ca| ca.publish(&dir).and_then(|()| ca.revoked()))
+            .map(|revoked| store.revoke(revoked.into_iter().map(|entry| entry.serial)));
+        match (applied, store.reload()) {
+            (Ok(closed), Ok(_)) => tracing::info!(closed, "The revocation list has changed."),
+            (Err(error), _) => {
+                tracing::error!(error = chain(&error), "The revocation list cannot be read.")
+            }
+            (_, Err(error)) => {
+                tracing::error!(error = chain(&error), "The certificates cannot be read again.")
+            }
+        }
+    }
+}

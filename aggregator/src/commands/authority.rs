@@ -1,0 +1,146 @@
+//! `init`, `token`, `cert`: the authority and what it gives out.
+
+use std::net::ToSocketAddrs as _;
+use std::process::ExitCode;
+
+use muster_link::Role;
+use muster_link::ca::{Ca, Which, Wish};
+use muster_link::enrol::{Enrolment, enrol};
+use muster_link::identity::{Fresh, Identity, new_key_and_csr};
+use muster_link::token::{Terms, Token};
+use serde_json::json;
+
+use super::{Outcome, print_json, table};
+use crate::app::{identity_dir, utc_now};
+use crate::authority::CERTIFICATE_TTL;
+use crate::cli::{CertVerb, RoleName, TokenVerb};
+use crate::config::Config;
+use crate::fatal::Fatal;
+use crate::tokens;
+
+/// Makes the authority and this aggregator's own certificate.
+pub(super) fn init(config: &Config, organisation: &str) -> Outcome {
+    let now = utc_now();
+    let ca = Ca::init(&config.ca_dir, organisation, now)?;
+    let key = new_key_and_csr(&config.name).map_err(Fatal::Identity)?;
+    let wish =
+        Wish { csr: &key.csr, name: &config.name, role: Role::Aggregator, ttl: CERTIFICATE_TTL };
+    let certified = ca.issue(&wish, now)?;
+    let dir = identity_dir(&config.state_dir);
+    let roots = [ca.certificate().to_vec()];
+    let fresh = Fresh { key_pem: &key.key_pem, chain: &certified.chain, roots: &roots };
+    Identity::install(&dir, &fresh).map_err(Fatal::Identity)?;
+    println!("authority   {}", config.ca_dir.display());
+    println!("certificate {} for {}", dir.display(), config.name);
+    println!(
+        "next        muster-aggregator run; then muster-aggregator token create for each host"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gets this aggregator's certificate from the one that has the authority.
+pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
+    let (server_name, host, port) = parse_target(aggregator)?;
+    let token: Token = token
+        .parse()
+        .map_err(|error: muster_link::token::NotAToken| Fatal::Usage(error.to_string()))?;
+    let addr = (host, port)
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| Fatal::Usage(format!("{host} has no address")))?;
+    let dir = identity_dir(&config.state_dir);
+    let asked = Enrolment {
+        addr,
+        server_name: Some(server_name),
+        anchor: None,
+        token: &token,
+        name: &config.name,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Fatal::System { what: "start the runtime", source })?;
+    let identity =
+        runtime.block_on(enrol(&asked, &dir)).map_err(|error| Fatal::Join(Box::new(error)))?;
+    if identity.role() != Role::Aggregator {
+        let why = "the token is not for an aggregator: use token create --role aggregator";
+        return Err(Fatal::Usage(why.into()));
+    }
+    println!("certificate {} for {}", dir.display(), identity.name());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_target(text: &str) -> Result<(&str, &str, u16), Fatal> {
+    let wrong = || Fatal::Usage(format!("\"{text}\" is not name:port or name@address:port"));
+    let (target, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let (name, host) = target.split_once('@').unwrap_or((target, target));
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Ok((name, host, port))
+}
+
+fn open(config: &Config) -> Result<Ca, Fatal> {
+    if !config.ca_dir.join("ca.key").exists() {
+        return Err(Fatal::NoAuthority { dir: config.ca_dir.clone() });
+    }
+    Ok(Ca::open(&config.ca_dir)?)
+}
+
+/// `token …`
+pub(super) fn token(config: &Config, verb: TokenVerb) -> Outcome {
+    let TokenVerb::Create { ttl, uses, host, role } = verb;
+    let now = utc_now();
+    let role = match role {
+        RoleName::Agent => Role::Agent,
+        RoleName::Aggregator => Role::Aggregator,
+        RoleName::Admin => {
+            let name = host.unwrap_or_else(|| "admin".to_owned());
+            println!("{}", tokens::create(&config.state_dir, &name, now.after(ttl))?);
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let names = host.unwrap_or_else(|| "*".to_owned());
+    let terms = Terms { role, names, uses, expires_at: now.after(ttl) };
+    let token = open(config)?.create_token(terms, now)?;
+    println!("{token}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `cert …`
+pub(super) fn cert(config: &Config, verb: CertVerb) -> Outcome {
+    let ca = open(config)?;
+    match verb {
+        CertVerb::Ls { json } => list(&ca, json),
+        CertVerb::Revoke { name } => {
+            let revoked = ca.revoke(Which::Name(&name), utc_now())?;
+            println!("{} certificates of {name} revoked", revoked.len());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list(ca: &Ca, json: bool) -> Outcome {
+    let issued = ca.issued()?;
+    let revoked = ca.revoked()?;
+    let is_revoked = |serial: &[u8]| revoked.iter().any(|entry| entry.serial == serial);
+    if json {
+        let row = |entry: &muster_link::ca::Issued| {
+            json!({
+                "name": entry.name, "role": entry.role.name(), "serial": muster_link::crypto::hex(&entry.serial),
+                "expires_at": entry.expires_at.as_secs(), "revoked": is_revoked(&entry.serial),
+            })
+        };
+        print_json(&issued.iter().map(row).collect::<Vec<_>>());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(&["name", "role", "serial", "expires", "state"]);
+    for entry in &issued {
+        let expires = jiff::Timestamp::from_second(entry.expires_at.as_secs()).unwrap_or_default();
+        let state = if is_revoked(&entry.serial) { "revoked" } else { "good" };
+        let serial = muster_link::crypto::hex(&entry.serial);
+        rows.add_row([&entry.name, entry.role.name(), &serial, &expires.to_string(), state]);
+    }
+    println!("{rows}");
+    Ok(ExitCode::SUCCESS)
+}

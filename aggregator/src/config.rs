@@ -1,0 +1,319 @@
+//! Configuration: files on disk → one merged document → valid values.
+//!
+//! Room: `aggregator::config`.  May use: `policy` (documents).  Used by: `app`, `cli`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster_policy::document::{
+    Complaints, Document, Section, SourceText, Unreadable, parse_address, parse_bytes, parse_class,
+    parse_host_name, parse_path, parse_word, read_with_drop_ins,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const MIB: u64 = 1024 * 1024;
+
+/// Everything the aggregator was told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its name; must be its certificate's.
+    pub name: String,
+    /// Datacenter it stands in.
+    pub datacenter: String,
+    /// Spool, stores, certificates. Default `/var/lib/muster/aggregator`.
+    pub state_dir: PathBuf,
+    /// The API's socket. Default `/run/muster/aggregator.sock`.
+    pub socket: PathBuf,
+    /// The small CA, on the aggregators that have it; default `ca` in the state directory.
+    pub ca_dir: PathBuf,
+    /// Address of the QUIC endpoint. Default `[::]:7460`.
+    pub quic: SocketAddr,
+    /// Address of the HTTPS API. Default `[::]:7480`; `"off"` switches it off.
+    pub https: Option<SocketAddr>,
+    /// Address of a plain-HTTP listener that only serves `/metrics` and `/federate`; default: none.
+    pub metrics: Option<SocketAddr>,
+    /// The other aggregators.
+    pub peers: Vec<PeerConfig>,
+    /// Per log class.
+    pub classes: BTreeMap<String, ClassConfig>,
+    /// How long samples are kept. Default 30 d.
+    pub metrics_retention: Duration,
+    /// Stores and inbox.
+    pub store: StoreConfig,
+}
+
+/// `[[peer]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Name its certificate must carry.
+    pub name: String,
+    /// Datacenter it stands in.
+    pub datacenter: String,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// `[class.NAME]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassConfig {
+    /// How long lines are kept. Default 90 d.
+    pub retention: Duration,
+    /// Only roles that name it may read it.
+    pub restricted: bool,
+}
+
+impl Default for ClassConfig {
+    fn default() -> ClassConfig {
+        ClassConfig { retention: 90 * DAY, restricted: false }
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Bytes of each lane's inbox. Default 4 GiB; when full, agents keep their frames.
+    pub inbox_bytes: u64,
+    /// Log bytes collected in memory before a part is sealed. Default 64 MiB.
+    pub seal_bytes: u64,
+    /// Age of the oldest line in memory at which a part is sealed. Default 15 min.
+    pub seal_age: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] Unreadable),
+    /// What is written is wrong.
+    #[error("{0}")]
+    Wrong(Complaints),
+}
+
+impl Config {
+    /// Reads `main` and its drop-ins and settles them.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] when a file is there but unreadable, or `main` is absent;
+    /// [`ConfigError::Wrong`] with every mistake of all files.
+    pub fn load(main: &Path) -> Result<Config, ConfigError> {
+        let sources = read_with_drop_ins(main)?;
+        Config::settle(&sources).map_err(ConfigError::Wrong)
+    }
+
+    /// Settles the texts; pure.
+    ///
+    /// # Errors
+    /// Every mistake, with file, line, column and a hint.
+    pub fn settle(sources: &[SourceText]) -> Result<Config, Complaints> {
+        let document = Document::parse(sources);
+        let root = document.root();
+        let section = root.section("aggregator");
+        let (name, datacenter) = identity(&section);
+        let path = |key: &'static str| section.parse(key, parse_path);
+        let state_dir =
+            path("state_dir").unwrap_or_else(|| PathBuf::from("/var/lib/muster/aggregator"));
+        let listen = root.section("listen");
+        let metrics = root.section("metrics");
+        let config = Config {
+            socket: path("socket").unwrap_or_else(|| PathBuf::from("/run/muster/aggregator.sock")),
+            ca_dir: path("ca_dir").unwrap_or_else(|| state_dir.join("ca")),
+            name,
+            datacenter,
+            state_dir,
+            quic: listen.parse("quic", parse_address).unwrap_or(any(7460)),
+            https: listen.parse("https", optional_address).unwrap_or(Some(any(7480))),
+            metrics: listen.parse("metrics", parse_address),
+            peers: root.sections("peer").into_iter().filter_map(settle_peer).collect(),
+            classes: settle_classes(root.section("class")),
+            metrics_retention: metrics.span("retention").unwrap_or(30 * DAY),
+            store: settle_store(root.section("store")),
+        };
+        for section in [section, listen, metrics, root] {
+            section.finish();
+        }
+        document.verdict()?;
+        Ok(config)
+    }
+
+    /// What holds for a log class.
+    pub fn class(&self, name: &str) -> ClassConfig {
+        self.classes.get(name).copied().unwrap_or_default()
+    }
+}
+
+fn identity(section: &Section<'_>) -> (String, String) {
+    let hint = "the name in this aggregator's certificate";
+    let name = section.required("name", parse_host_name, hint);
+    let datacenter = section.required("datacenter", parse_word, "say where this aggregator stands");
+    (name.unwrap_or_default(), datacenter.unwrap_or_default())
+}
+
+fn settle_peer(section: Section<'_>) -> Option<PeerConfig> {
+    let hint = "a peer has name, datacenter and address";
+    let name = section.required("name", parse_host_name, hint);
+    let datacenter = section.required("datacenter", parse_word, hint);
+    let address = section.required("address", host_and_port, hint);
+    section.finish();
+    Some(PeerConfig { name: name?, datacenter: datacenter?, address: address? })
+}
+
+fn settle_classes(section: Section<'_>) -> BTreeMap<String, ClassConfig> {
+    let mut classes = BTreeMap::new();
+    for (name, section) in section.named() {
+        let default = ClassConfig::default();
+        let class = ClassConfig {
+            retention: section.span("retention").unwrap_or(default.retention),
+            restricted: section.boolean("restricted").unwrap_or(default.restricted),
+        };
+        match parse_class(&name) {
+            Ok(name) => drop(classes.insert(name, class)),
+            Err(why) => section.complain("wrong name of a class", why),
+        }
+        section.finish();
+    }
+    classes
+}
+
+fn settle_store(section: Section<'_>) -> StoreConfig {
+    let at_least = |key: &'static str, least: u64, default: u64| {
+        let amount = section.parse(key, |text| {
+            let bytes = parse_bytes(text)?;
+            if bytes < least { Err(format!("at least {least} bytes")) } else { Ok(bytes) }
+        });
+        amount.unwrap_or(default)
+    };
+    let store = StoreConfig {
+        inbox_bytes: at_least("inbox", 64 * MIB, 4096 * MIB),
+        seal_bytes: at_least("seal_bytes", MIB, 64 * MIB),
+        seal_age: section.span("seal_age").unwrap_or(Duration::from_secs(900)),
+    };
+    section.finish();
+    store
+}
+
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
+}
+
+fn optional_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" { Ok(None) } else { parse_address(text).map(Some) }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let wrong = || format!("\"{text}\" is not host:port, e.g. \"agg2.eqiad.example.org:7460\"");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let fits = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0);
+    if fits { Ok(text.to_owned()) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn check(text: &str, expected: Expect) {
+        let source = SourceText { name: "aggregator.toml".into(), text: text.to_owned() };
+        let outcome = match Config::settle(&[source]) {
+            Ok(config) => format!("{config:#?}"),
+            Err(complaints) => complaints.to_string(),
+        };
+        expected.assert_eq(&outcome);
+    }
+
+    #[test]
+    fn the_design_s_example_is_valid() {
+        check(
+            r#"
+[aggregator]
+name = "agg1.eqiad.example.org"
+datacenter = "eqiad"
+state_dir = "/var/lib/muster/aggregator"
+
+[listen]
+quic  = "[::]:7460"
+https = "[::]:7480"
+
+[[peer]]
+name = "agg2.eqiad.example.org"
+datacenter = "eqiad"
+address = "agg2.eqiad.example.org:7460"
+
+[class.web]
+retention = "90d"
+restricted = true
+"#,
+            expect![[r#"
+                Config {
+                    name: "agg1.eqiad.example.org",
+                    datacenter: "eqiad",
+                    state_dir: "/var/lib/muster/aggregator",
+                    socket: "/run/muster/aggregator.sock",
+                    ca_dir: "/var/lib/muster/aggregator/ca",
+                    quic: [::]:7460,
+                    https: Some(
+                        [::]:7480,
+                    ),
+                    metrics: None,
+                    peers: [
+                        PeerConfig {
+                            name: "agg2.eqiad.example.org",
+                            datacenter: "eqiad",
+                            address: "agg2.eqiad.example.org:7460",
+                        },
+                    ],
+                    classes: {
+                        "web": ClassConfig {
+                            retention: 7776000s,
+                            restricted: true,
+                        },
+                    },
+                    metrics_retention: 2592000s,
+                    store: StoreConfig {
+                        inbox_bytes: 4294967296,
+                        seal_bytes: 67108864,
+                        seal_age: 900s,
+                    },
+                }"#]],
+        );
+    }
+
+    #[test]
+    fn five_mistakes_come_out_of_one_run() {
+        check(
+            r#"
+[aggregator]
+name = "agg 1"
+dataventer = "eqiad"
+
+[listen]
+quic = "7460"
+
+[[peer]]
+name = "agg2"
+address = "agg2"
+
+[class.web]
+retention = "forever"
+"#,
+            expect![[r#"
+                aggregator.toml:2:1: `aggregator.datacenter` is missing
+                    hint: say where this aggregator stands
+                aggregator.toml:3:8: wrong value of `aggregator.name`
+                    hint: "agg 1" is not a host name
+                aggregator.toml:4:1: unknown key `aggregator.dataventer`
+                    hint: did you mean `datacenter`?
+                aggregator.toml:7:8: wrong value of `listen.quic`
+                    hint: "7460" is not an address such as "127.0.0.1:9100"
+                aggregator.toml:9:1: `peer.datacenter` is missing
+                    hint: a peer has name, datacenter and address
+                aggregator.toml:11:11: wrong value of `peer.address`
+                    hint: "agg2" is not host:port, e.g. "agg2.eqiad.example.org:7460"
+                aggregator.toml:14:13: wrong value of `class.web.retention`
+                    hint: "forever" is not a span of time such as "15s", "5m", "12h" or "90d"
+                7 mistakes"#]],
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! What ends the program, and with which exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::inbox::InboxError;
+use crate::stores::StoreError;
+
+/// What ends the program.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no certificate yet.
+    #[error("this aggregator has no certificate in {dir}: run `muster-aggregator init`")]
+    NoIdentity {
+        /// Where it would lie.
+        dir: PathBuf,
+    },
+    /// The certificate cannot be used.
+    #[error("cannot use the certificate")]
+    Identity(#[source] muster_link::IdentityError),
+    /// The certificate is for another name.
+    #[error("the certificate is for {certificate}, [aggregator] name says {configured}")]
+    OtherName {
+        /// Name in the certificate.
+        certificate: String,
+        /// Name in the configuration.
+        configured: String,
+    },
+    /// The authority.
+    #[error("the certificate authority refuses")]
+    Authority(#[from] muster_link::ca::CaError),
+    /// There is no authority here.
+    #[error("there is no certificate authority in {dir}: run this on the aggregator that has it")]
+    NoAuthority {
+        /// Where it would lie.
+        dir: PathBuf,
+    },
+    /// Joining did not succeed.
+    #[error("cannot join")]
+    Join(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The inbox.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// A store.
+    #[error("cannot open a store")]
+    Store(#[from] StoreError),
+    /// A socket cannot be opened.
+    #[error("cannot listen on {what}")]
+    Listen {
+        /// Which.
+        what: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The link cannot be set up.
+    #[error("cannot set up the link")]
+    Link(#[source] muster_link::LinkError),
+    /// The keys of the endpoint.
+    #[error("cannot set up the endpoint")]
+    Keys(#[from] muster_link::KeysError),
+    /// The API's tokens.
+    #[error(transparent)]
+    Tokens(#[from] crate::tokens::TokensError),
+    /// A word on the command line makes no sense here.
+    #[error("{0}")]
+    Usage(String),
+    /// A spool directory cannot be looked into.
+    #[error("cannot look into the inbox {dir}")]
+    SpoolTool {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The operating system does not give what every program gets.
+    #[error("cannot {what}")]
+    System {
+        /// Do what.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Fatal {
+    /// DESIGN §9: 2 usage, 69 unavailable, 70 our bug, 77 permission, 78 config.
+    pub fn exit_code(&self) -> ExitCode {
+        let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        ExitCode::from(match self {
+            Fatal::Config(ConfigError::Read(unreadable)) if denied(&unreadable.source) => 77,
+            Fatal::Config(_) | Fatal::NoIdentity { .. } | Fatal::OtherName { .. } => 78,
+            Fatal::Identity(_) | Fatal::NoAuthority { .. } => 78,
+            Fatal::System { source, .. } if denied(source) => 77,
+            Fatal::Usage(_) => 2,
+            Fatal::System { .. } => 70,
+            _ => 69,
+        })
+    }
+}

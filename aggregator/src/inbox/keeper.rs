@@ -1,0 +1,171 @@
+//! The thread of one inbox lane.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use muster_proto::errors::chain;
+use muster_proto::frame::Kind;
+use muster_proto::ids::{Seq, StreamId};
+use muster_proto::talk::marks::{Marks, Offer};
+use muster_spool::{AppendError, Spool};
+use tokio::sync::mpsc::{Receiver, UnboundedSender};
+
+use super::{Arrival, Entry, InboxBoard, Stored};
+
+/// A group is synced when it holds this much, even if more is waiting. Bytes.
+const COMMIT_BYTES: u64 = 4 * 1024 * 1024;
+/// Pause before a disk that refused is asked again; resumption within a second is promised.
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
+/// Notes of marks: this, then the stream. Value: seq u64 le, host.
+const MARK_KEY: &[u8] = b"mark/";
+
+pub(super) struct Keeper {
+    spool: Spool,
+    board: Arc<InboxBoard>,
+    marks: Marks,
+    /// Frames of the open group, fresh or repeated, whose connections wait for the sync.
+    waiting: Vec<(UnboundedSender<Stored>, StreamId)>,
+    group_bytes: u64,
+}
+
+impl Keeper {
+    pub(super) fn new(spool: Spool, board: Arc<InboxBoard>) -> Keeper {
+        let mut marks = Marks::default();
+        for (key, value) in spool.notes() {
+            if let Some((stream, seq, host)) = parse_mark(key, value) {
+                marks.restore(stream, host, seq);
+            }
+        }
+        for (stream, mark) in marks.iter() {
+            board.put_mark(stream, mark);
+        }
+        Keeper { spool, board, marks, waiting: Vec::new(), group_bytes: 0 }
+    }
+
+    /// Runs until every sender is gone. While a sync runs the next group gathers in the queue.
+    pub(super) fn run(mut self, mut receiver: Receiver<Arrival>) {
+        while let Some(arrival) = receiver.blocking_recv() {
+            self.take(&arrival);
+            while self.group_bytes < COMMIT_BYTES {
+                match receiver.try_recv() {
+                    Ok(arrival) => self.take(&arrival),
+                    Err(_) => break,
+                }
+            }
+            self.free();
+            self.commit();
+        }
+        self.board.close();
+    }
+
+    fn take(&mut self, arrival: &Arrival) {
+        let header = &arrival.header;
+        if header.kind == Kind::Dict {
+            return self.append(arrival);
+        }
+        match self.marks.offer(&arrival.host, header.stream, header.seq) {
+            Offer::Fresh => {
+                self.append(arrival);
+                self.note_mark(header.stream, header.seq, &arrival.host);
+            }
+            Offer::Repeat => {
+                self.board.repeats.fetch_add(1, Ordering::Relaxed);
+            }
+            // Dropping the sender closes the connection; the agent hears why at its next hello.
+            Offer::OtherHost | Offer::Full => return,
+        }
+        self.waiting.push((arrival.stored.clone(), header.stream));
+    }
+
+    fn append(&mut self, arrival: &Arrival) {
+        let head = Entry::head(&arrival.host, &arrival.datacenter);
+        loop {
+            match self.spool.append(&[&head, &arrival.frame]) {
+                Ok(_) => break,
+                Err(AppendError::Full { .. }) => self.make_room(),
+                Err(error) => {
+                    // Frames are bounded far below an entry's limit.
+                    tracing::error!(
+                        error = chain(&error),
+                        "A frame does not fit the inbox: our bug."
+                    );
+                    return;
+                }
+            }
+        }
+        let bytes = arrival.frame.len() as u64;
+        self.group_bytes += bytes;
+        self.board.frames.fetch_add(1, Ordering::Relaxed);
+        self.board.frame_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// In the same group as the frame, which is staged already.
+    fn note_mark(&mut self, stream: StreamId, seq: Seq, host: &str) {
+        let key = [MARK_KEY, &stream.0].concat();
+        let value = [&seq.0.to_le_bytes(), host.as_bytes()].concat();
+        if let Err(error) = self.spool.note(&key, Some(&value)) {
+            tracing::error!(
+                error = chain(&error),
+                "A mark cannot be kept: a repeat may be stored twice."
+            );
+        }
+    }
+
+    /// The inbox is full: sync what there is, free what is read, wait. The marks stay as they are,
+    /// because one of them already covers the frame that found no room.
+    fn make_room(&mut self) {
+        if let Err(error) = self.spool.commit() {
+            self.board.refused(chain(&error));
+        } else {
+            self.board.refused("the inbox is full: a store is behind".into());
+        }
+        self.free();
+        self.board.show_durable(&self.spool);
+        std::thread::park_timeout(RETRY_PAUSE);
+    }
+
+    fn commit(&mut self) {
+        while let Err(error) = self.spool.commit() {
+            let error = chain(&error);
+            tracing::error!(lane = %self.board.lane, error, "The inbox cannot be written; trying again.");
+            self.board.refused(error);
+            std::thread::park_timeout(RETRY_PAUSE);
+            self.free();
+        }
+        self.group_bytes = 0;
+        let moved: Vec<StreamId> = self.marks.pending().map(|(stream, _)| stream).collect();
+        self.marks.on_synced();
+        for (stream, mark) in self.marks.iter().filter(|(stream, _)| moved.contains(stream)) {
+            self.board.put_mark(stream, mark);
+        }
+        self.board.committed(&self.spool);
+        for (sender, stream) in self.waiting.drain(..) {
+            let seq = self.marks.durable(stream);
+            // The connection may be gone; its agent will ask again and hear of the mark.
+            let _ = sender.send(Stored { lane: self.board.lane, stream, seq });
+        }
+    }
+
+    fn free(&mut self) {
+        for (cursor, upto) in self.board.cursors() {
+            if self.spool.cursor(cursor).is_some_and(|at| at >= upto) {
+                continue;
+            }
+            if let Err(error) = self.spool.advance(cursor, upto) {
+                tracing::warn!(
+                    cursor,
+                    error = chain(&error),
+                    "An inbox segment could not be freed."
+                );
+            }
+        }
+        self.board.freed(&self.spool);
+    }
+}
+
+fn parse_mark<'a>(key: &[u8], value: &'a [u8]) -> Option<(StreamId, Seq, &'a str)> {
+    let stream = key.strip_prefix(MARK_KEY)?.try_into().ok()?;
+    let (seq, host) = value.split_first_chunk::<8>()?;
+    Some((StreamId(stream), Seq(u64::from_le_bytes(*seq)), std::str::from_utf8(host).ok()?))
+}

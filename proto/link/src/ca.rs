@@ -1,0 +1,424 @@
+//! A small certificate authority in a directory.
+//!
+//! Room: `link`.  May use: `token`, `peer`.  Used by: the aggregator (`init`, `token`, enrolment).
+//!
+//! ```text
+//! ca.key         PEM, P-256, mode 0600
+//! ca.crt         PEM, self-signed, ten years
+//! ca.crl         PEM, written at each revocation
+//! issued.list    see `lists`
+//! revoked.list   see `lists`
+//! tokens.list    see `token`
+//! ca.lock        held while any of the lists changes: several processes may use one CA
+//! ```
+//!
+//! Invariants
+//! - Names and roles are decided here. Of a request only the public key is taken, after its
+//!   signature has shown that the asker holds the private one.
+//! - A certificate is in `issued.list`, synced, before anybody gets it; a use of a token is on disk
+//!   before its certificate is issued.
+//! - Time and lifetimes are handed in.
+
+pub mod lists;
+mod sign;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster_proto::clock::Utc;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
+    RevokedCertParams, SerialNumber,
+};
+
+use crate::crypto::{self, NoRandom};
+use crate::files;
+use crate::identity::{IdentityError, certificates, pem_block, pem_of};
+use crate::peer::{Role, bare_serial};
+use crate::token::{self, Kept, Terms, Token, TokenRefused};
+
+pub use lists::{Issued, Revoked};
+use sign::{date, draw_serial, leaf_params, parse_request};
+
+/// Life of a host certificate. It is renewed at two thirds of it.
+pub const HOST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Life of the CA certificate.
+const CA_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// A certificate is valid from this long before its issue on: clocks differ.
+const BACKDATE: Duration = Duration::from_secs(60);
+/// A revocation list says that it is good for this long. Readers use it longer, see `tls`.
+const CRL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Why the CA did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// A file of the CA cannot be read or written.
+    #[error("cannot use {path}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is a CA already; it would be lost.
+    #[error("{dir} holds a CA already", dir = dir.display())]
+    Exists {
+        /// Where.
+        dir: PathBuf,
+    },
+    /// Key or certificate of the CA cannot be read.
+    #[error("cannot open the CA")]
+    Open(#[source] IdentityError),
+    /// Key or certificate of the CA cannot be used.
+    #[error("the CA's key or certificate cannot be used")]
+    Authority(#[source] rcgen::Error),
+    /// The request is none, is not signed by its key, or its key is not P-256.
+    #[error("the certificate request is refused: {0}")]
+    Request(&'static str),
+    /// The name cannot stand in a certificate.
+    #[error("{name:?} is not a host name")]
+    Name {
+        /// Which.
+        name: String,
+    },
+    /// A certificate cannot be made.
+    #[error("cannot sign a certificate")]
+    Sign(#[source] rcgen::Error),
+    /// Nothing of that name or serial was ever issued.
+    #[error("{what} was not issued here")]
+    Unknown {
+        /// The name or the serial.
+        what: String,
+    },
+    /// The token is not taken.
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+    /// The pattern of a token is not one word.
+    #[error("{0:?} is not a pattern of host names")]
+    Pattern(String),
+    /// No random bytes.
+    #[error("cannot draw a serial number or a token")]
+    Random(#[from] NoRandom),
+}
+
+/// What to certify.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// PKCS#10 request, DER.
+    pub csr: &'a [u8],
+    /// For whom.
+    pub name: &'a str,
+    /// As what.
+    pub role: Role,
+    /// For how long.
+    pub ttl: Duration,
+}
+
+/// A certificate that was just issued.
+#[derive(Debug, Clone)]
+pub struct Certified {
+    /// Leaf first, DER. Aggregators show the CA behind it, so that new hosts can check its
+    /// fingerprint.
+    pub chain: Vec<Vec<u8>>,
+    /// What stands in the list.
+    pub issued: Issued,
+}
+
+/// Which certificates to revoke.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// Every certificate of this name that has not expired.
+    Name(&'a str),
+    /// The one with this serial number, big-endian.
+    Serial(&'a [u8]),
+}
+
+/// A certificate authority.
+pub struct Ca {
+    dir: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+    certificate: Vec<u8>,
+}
+
+impl Ca {
+    /// Makes a CA in `dir` (made 0700 if missing).
+    ///
+    /// # Errors
+    /// [`CaError::Exists`], [`CaError::File`], [`CaError::Sign`].
+    pub fn init(dir: &Path, organisation: &str, now: Utc) -> Result<Ca, CaError> {
+        let (key_path, crt_path) = (dir.join("ca.key"), dir.join("ca.crt"));
+        if key_path.exists() || crt_path.exists() {
+            return Err(CaError::Exists { dir: dir.to_owned() });
+        }
+        files::make_dir(dir).map_err(|source| file(dir, source))?;
+        let key = KeyPair::generate().map_err(CaError::Sign)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, organisation);
+        params.distinguished_name.push(DnType::CommonName, format!("{organisation} Muster CA"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.serial_number = Some(SerialNumber::from_slice(&draw_serial()?));
+        (params.not_before, params.not_after) =
+            (date(now, BACKDATE, false), date(now, CA_TTL, true));
+        let certificate = params.self_signed(&key).map_err(CaError::Sign)?;
+        files::write_whole(&key_path, key.serialize_pem().as_bytes(), files::SECRET)
+            .map_err(|source| file(&key_path, source))?;
+        let pem = pem_of(&[certificate.der().to_vec()]);
+        files::write_whole(&crt_path, pem.as_bytes(), files::PUBLIC)
+            .map_err(|source| file(&crt_path, source))?;
+        Ca::open(dir)
+    }
+
+    /// Opens the CA in `dir`.
+    ///
+    /// # Errors
+    /// [`CaError::File`], [`CaError::Open`], [`CaError::Authority`]; [`IdentityError::Open`] inside
+    /// when others may read the key.
+    pub fn open(dir: &Path) -> Result<Ca, CaError> {
+        let key_path = dir.join("ca.key");
+        let foreign = files::foreign_mode(&key_path).map_err(|source| file(&key_path, source))?;
+        if foreign != 0 {
+            let mode = 0o600 | foreign;
+            return Err(CaError::Open(IdentityError::Open { path: key_path, mode }));
+        }
+        let pem = std::fs::read_to_string(&key_path).map_err(|source| file(&key_path, source))?;
+        let key = KeyPair::from_pem(&pem).map_err(CaError::Authority)?;
+        let found = certificates(&dir.join("ca.crt")).map_err(CaError::Open)?;
+        let certificate = found.into_iter().next().ok_or(CaError::Request("no certificate"))?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(CaError::Authority)?;
+        Ok(Ca { dir: dir.to_owned(), issuer, certificate: certificate.to_vec() })
+    }
+
+    /// SHA-256 of the CA certificate, DER.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        crypto::sha256(&self.certificate)
+    }
+
+    /// The CA certificate, DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Certifies a public key.
+    ///
+    /// # Errors
+    /// [`CaError::Request`], [`CaError::Name`], [`CaError::Sign`], [`CaError::File`].
+    pub fn issue(&self, wish: &Wish<'_>, now: Utc) -> Result<Certified, CaError> {
+        let request = parse_request(wish.csr)?;
+        let mut params = leaf_params(wish.name, wish.role)?;
+        let serial = draw_serial()?;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.not_before = date(now, BACKDATE, false);
+        params.not_after = date(now, wish.ttl, true);
+        let expires_at = crate::peer::seconds(params.not_after.unix_timestamp());
+        let leaf = params.signed_by(&request.public_key, &self.issuer).map_err(CaError::Sign)?;
+        let issued = Issued {
+            serial: bare_serial(&serial).to_vec(),
+            issued_at: now,
+            expires_at,
+            role: wish.role,
+            name: wish.name.to_owned(),
+        };
+        let _lock = self.lock()?;
+        self.append("issued.list", &issued.line())?;
+        let mut chain = vec![leaf.der().to_vec()];
+        if wish.role == Role::Aggregator {
+            chain.push(self.certificate.clone());
+        }
+        Ok(Certified { chain, issued })
+    }
+
+    /// Revokes certificates: adds them to the list and writes a new `ca.crl`.
+    ///
+    /// Out: what is newly revoked, for [`crate::IdentityStore::revoke`].
+    ///
+    /// # Errors
+    /// [`CaError::Unknown`], [`CaError::File`], [`CaError::Sign`].
+    pub fn revoke(&self, which: Which<'_>, now: Utc) -> Result<Vec<Revoked>, CaError> {
+        let _lock = self.lock()?;
+        let issued = self.issued()?;
+        let mut revoked = self.revoked()?;
+        let (what, named): (String, Vec<&Issued>) = match which {
+            Which::Name(name) => {
+                let of = |one: &&Issued| one.name == name && one.expires_at >= now;
+                (name.to_owned(), issued.iter().filter(of).collect())
+            }
+            Which::Serial(serial) => {
+                let serial = bare_serial(serial);
+                let of = |one: &&Issued| one.serial == serial;
+                (crypto::hex(serial), issued.iter().filter(of).collect())
+            }
+        };
+        if named.is_empty() {
+            return Err(CaError::Unknown { what });
+        }
+        let fresh: Vec<Revoked> = named
+            .into_iter()
+            .filter(|one| revoked.iter().all(|old| old.serial != one.serial))
+            .map(|one| Revoked {
+                serial: one.serial.clone(),
+                revoked_at: now,
+                name: one.name.clone(),
+            })
+            .collect();
+        let lines: String = fresh.iter().map(Revoked::line).collect();
+        self.append("revoked.list", &lines)?;
+        revoked.extend(fresh.iter().cloned());
+        self.write_crl(&revoked, now)?;
+        Ok(fresh)
+    }
+
+    /// Every certificate that was issued, oldest first.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn issued(&self) -> Result<Vec<Issued>, CaError> {
+        self.read("issued.list", Issued::parse)
+    }
+
+    /// Every certificate that was revoked, oldest first.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn revoked(&self) -> Result<Vec<Revoked>, CaError> {
+        self.read("revoked.list", Revoked::parse)
+    }
+
+    /// Copies `ca.crt` and `ca.crl` into an identity directory; a reload then uses them.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn publish(&self, identity: &Path) -> Result<(), CaError> {
+        for name in ["ca.crt", "ca.crl"] {
+            let (source, target) = (self.dir.join(name), identity.join(name));
+            match std::fs::read(&source) {
+                Ok(bytes) => files::write_whole(&target, &bytes, files::PUBLIC)
+                    .map_err(|error| file(&target, error))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(file(&source, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a token. It is returned once and kept as a digest only.
+    ///
+    /// # Errors
+    /// [`CaError::Pattern`], [`CaError::Random`], [`CaError::File`].
+    pub fn create_token(&self, terms: Terms, now: Utc) -> Result<Token, CaError> {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-._*".contains(c);
+        if terms.names.is_empty() || !terms.names.chars().all(fine) {
+            return Err(CaError::Pattern(terms.names));
+        }
+        let token = Token::draw(self.fingerprint())?;
+        let _lock = self.lock()?;
+        let mut kept = self.tokens()?;
+        // Those that nobody can use any more go away here, a day later, so the list stays short.
+        const KEEP_US: i64 = 24 * 3600 * 1_000_000;
+        kept.retain(|old| old.terms.expires_at.0.saturating_add(KEEP_US) > now.0);
+        kept.push(Kept::of(&token, terms));
+        self.write_tokens(&kept)?;
+        Ok(token)
+    }
+
+    /// Uses a token once, for the host `name`. Out: the role it gives.
+    ///
+    /// In: the secret part, as it stands in [`crate::EnrolRequest::token`].
+    ///
+    /// # Errors
+    /// [`CaError::Token`] with nothing changed; [`CaError::File`].
+    pub fn use_token(&self, secret: &str, name: &str, now: Utc) -> Result<Role, CaError> {
+        let _lock = self.lock()?;
+        let mut kept = self.tokens()?;
+        let role = token::take(&mut kept, secret, name, now)?;
+        self.write_tokens(&kept)?;
+        Ok(role)
+    }
+
+    /// The tokens that are kept, oldest first.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn tokens(&self) -> Result<Vec<Kept>, CaError> {
+        self.read("tokens.list", Kept::parse)
+    }
+
+    /// Takes a token out of the list before its time. In: how its digest begins, at least 8 digits.
+    ///
+    /// # Errors
+    /// [`CaError::Unknown`], [`CaError::File`].
+    pub fn remove_token(&self, digest: &str) -> Result<(), CaError> {
+        let _lock = self.lock()?;
+        let mut kept = self.tokens()?;
+        let before = kept.len();
+        kept.retain(|token| digest.len() < 8 || !token.digest.starts_with(digest));
+        if kept.len() == before {
+            return Err(CaError::Unknown { what: format!("token {digest}") });
+        }
+        self.write_tokens(&kept)
+    }
+
+    fn write_crl(&self, revoked: &[Revoked], now: Utc) -> Result<(), CaError> {
+        let number = now.0.max(0).unsigned_abs();
+        let entry = |one: &Revoked| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&one.serial),
+            revocation_time: date(one.revoked_at, Duration::ZERO, true),
+            reason_code: Some(RevocationReason::CessationOfOperation),
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date(now, BACKDATE, false),
+            next_update: date(now, CRL_TTL, true),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let crl = params.signed_by(&self.issuer).map_err(CaError::Sign)?;
+        let path = self.dir.join("ca.crl");
+        files::write_whole(&path, pem_block("X509 CRL", crl.der()).as_bytes(), files::PUBLIC)
+            .map_err(|source| file(&path, source))
+    }
+
+    fn write_tokens(&self, kept: &[Kept]) -> Result<(), CaError> {
+        let path = self.dir.join("tokens.list");
+        let lines: String = kept.iter().map(Kept::line).collect();
+        files::write_whole(&path, lines.as_bytes(), files::SECRET)
+            .map_err(|source| file(&path, source))
+    }
+
+    fn read<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, CaError> {
+        let path = self.dir.join(name);
+        lists::read(&path, parse).map_err(|source| file(&path, source))
+    }
+
+    fn append(&self, name: &str, lines: &str) -> Result<(), CaError> {
+        let path = self.dir.join(name);
+        lists::append(&path, lines).map_err(|source| file(&path, source))
+    }
+
+    /// Waits for the lock; it is given back when the file is closed.
+    fn lock(&self) -> Result<File, CaError> {
+        let path = self.dir.join("ca.lock");
+        let locked = || -> io::Result<File> {
+            let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        locked().map_err(|source| file(&path, source))
+    }
+}
+
+impl std::fmt::Debug for Ca {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ca({})", self.dir.display())
+    }
+}
+
+fn file(path: &Path, source: io::Error) -> CaError {
+    CaError::File { path: path.to_owned(), source }
+}

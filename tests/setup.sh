@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs what a target needs on Debian, and nothing when it is there already.
+#   build  a C compiler and make        test   + the real programs the tests talk to
+#   check  + cargo-deny                 bench  + rsyslog and node_exporter
+set -euo pipefail
+
+want=${1:?usage: tests/setup.sh build|test|check|bench}
+build=(gcc libc6-dev make)
+systems=(prometheus prometheus-node-exporter rsyslog sqlite3 systemd systemd-journal-remote procps)
+
+case $want in
+    build | check) packages=("${build[@]}") ;;
+    test | bench) packages=("${build[@]}" "${systems[@]}") ;;
+    *) echo "tests/setup.sh: no such set: $want" >&2; exit 2 ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+
+if ((${#missing[@]})); then
+    if ((EUID != 0)); then
+        echo "These Debian packages are missing: ${missing[*]}" >&2
+        echo "Install them, or run this as root." >&2
+        exit 77
+    fi
+    echo "Installing: ${missing[*]}"
+    # The tests start their own instances: no service of these packages shall start on this host.
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        trap 'rm -f "$policy"' EXIT
+    fi
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+if [[ $want == check ]] && ! command -v cargo-deny >/dev/null; then
+    echo "Installing cargo-deny (once, into target/tools)"
+    cargo install --quiet --locked --root "$(dirname "$0")/../target/tools" cargo-deny --version 0.20.2
+fi

@@ -1,0 +1,1 @@
+//! Fuzz targets: one function per decoder, driven by `tests/fuzz.rs` and by cargo-fuzz.

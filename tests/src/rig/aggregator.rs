@@ -1,0 +1,155 @@
+//! One aggregator of a rig.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Answer, PATIENCE, Place, Process, eventually, program};
+
+/// One aggregator of a rig.
+pub struct Aggregator {
+    /// Name and datacenter.
+    pub place: Place,
+    /// UDP port on loopback.
+    pub port: u16,
+    /// The running process.
+    pub process: Option<Process>,
+    folder: PathBuf,
+}
+
+impl Aggregator {
+    pub(super) fn new(folder: &Path, place: Place, port: u16) -> Aggregator {
+        std::fs::create_dir_all(folder).expect("a folder for the aggregator");
+        Aggregator { place, port, process: None, folder: folder.to_owned() }
+    }
+
+    /// Its state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// Its API socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("api.sock")
+    }
+
+    /// `name@address:port`, as an agent's configuration wants it.
+    pub fn address(&self) -> String {
+        format!("{}@127.0.0.1:{}", self.place.name, self.port)
+    }
+
+    pub(super) fn configure(&mut self, peers: &[(Place, u16)], more: &str) {
+        let mut text = format!(
+            "[aggregator]\nname = \"{}\"\ndatacenter = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\
+             [listen]\nquic = \"127.0.0.1:{}\"\nhttps = \"off\"\n",
+            self.place.name,
+            self.place.datacenter,
+            self.state_dir().display(),
+            self.socket().display(),
+            self.port,
+        );
+        for (peer, port) in peers {
+            let _ = write!(
+                text,
+                "[[peer]]\nname = \"{}\"\ndatacenter = \"{}\"\naddress = \"127.0.0.1:{port}\"\n",
+                peer.name, peer.datacenter,
+            );
+        }
+        text.push_str(more);
+        std::fs::write(self.config(), text).expect("the configuration is written");
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("aggregator.toml")
+    }
+
+    pub(super) fn init(&self) {
+        self.verb(&["init", "--organisation", "Muster rig"]);
+    }
+
+    pub(super) fn join(&self, first: &Aggregator) {
+        let token = first.token("aggregator");
+        self.verb(&["init", "--join", &first.address(), "--token", &token]);
+    }
+
+    /// A fresh token for one certificate.
+    ///
+    /// # Panics
+    /// When none is made.
+    pub fn token(&self, role: &str) -> String {
+        self.verb(&["token", "create", "--role", role]).trim().to_owned()
+    }
+
+    /// Runs another verb of `muster-aggregator` on this aggregator; gives its standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn verb(&self, words: &[&str]) -> String {
+        let output = Command::new(program("muster-aggregator"))
+            .arg("--config")
+            .arg(self.config())
+            .args(words)
+            .output()
+            .expect("muster-aggregator starts");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "muster-aggregator {words:?}: {err}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Starts it and waits until its socket answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start(&mut self) {
+        let mut command = Command::new(program("muster-aggregator"));
+        command.arg("--config").arg(self.config()).arg("run");
+        self.process = Some(Process::start(&mut command, &self.folder.join("log")));
+        eventually("the aggregator answers", PATIENCE, || {
+            let running = self.process.as_mut().is_some_and(Process::is_running);
+            assert!(running, "the aggregator exited:\n{}", self.log_tail());
+            (self.ask(&["status", "--json"]).code == 0 || self.ask(&["status", "--json"]).code == 5)
+                .then_some(())
+        });
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGTERM and a clean end.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop();
+        }
+    }
+
+    /// Whether it was started and not killed.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// The end of its log, for messages.
+    pub fn log_tail(&self) -> String {
+        self.process.as_ref().map(Process::log_tail).unwrap_or_default()
+    }
+
+    /// Runs musterctl against this aggregator.
+    ///
+    /// # Panics
+    /// When musterctl cannot be started.
+    pub fn ask(&self, words: &[&str]) -> Answer {
+        let output = Command::new(program("musterctl"))
+            .arg("--socket")
+            .arg(self.socket())
+            .args(words)
+            .output()
+            .expect("musterctl starts");
+        Answer {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
