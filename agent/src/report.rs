@@ -34,6 +34,8 @@ use crate::lanes::{Deposit, LaneHandle};
 use crate::logs::LogStats;
 use crate::uplink::UplinkView;
 
+/// The first round waits this long, so that it finds the uplink connected if it can be.
+const FIRST_ROUND: Duration = Duration::from_millis(700);
 /// A full report is made at least this often, so that a lost one heals.
 const FULL_REPORT_EVERY: Duration = Duration::from_secs(600);
 /// Note in the state lane that holds the memory of the checks.
@@ -153,11 +155,11 @@ impl Report {
         let gatherer = Gatherer::default();
         let full_at = Instant::now();
         let facts = HostFacts::default();
-        Report { parts, sealer, board, gatherer, states, facts, owes_full: true, full_at }
+        Report { parts, sealer, board, gatherer, states, facts, owes_full: false, full_at }
     }
 
     fn run(mut self, wakes: &Receiver<Wake>) {
-        let mut check_at = Instant::now();
+        let mut check_at = Instant::now() + FIRST_ROUND;
         let mut heartbeat_at = Instant::now();
         loop {
             let now = Instant::now();
