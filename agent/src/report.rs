@@ -142,6 +142,8 @@ struct Report {
     facts: HostFacts,
     /// Something found no room: everything is told again.
     owes_full: bool,
+    /// The first round is over.
+    has_looked: bool,
     full_at: Instant,
 }
 
@@ -155,7 +157,17 @@ impl Report {
         let gatherer = Gatherer::default();
         let full_at = Instant::now();
         let facts = HostFacts::default();
-        Report { parts, sealer, board, gatherer, states, facts, owes_full: false, full_at }
+        Report {
+            parts,
+            sealer,
+            board,
+            gatherer,
+            states,
+            facts,
+            owes_full: false,
+            has_looked: false,
+            full_at,
+        }
     }
 
     fn run(mut self, wakes: &Receiver<Wake>) {
@@ -165,13 +177,16 @@ impl Report {
             let now = Instant::now();
             if now >= check_at {
                 self.round();
+                self.has_looked = true;
                 check_at = now + ROUND_EVERY;
             }
             if now >= heartbeat_at {
                 self.beat();
                 heartbeat_at = now + self.parts.heartbeat;
             }
-            if self.owes_full || now.duration_since(self.full_at) >= FULL_REPORT_EVERY {
+            let is_due = self.owes_full || now.duration_since(self.full_at) >= FULL_REPORT_EVERY;
+            // Before the first round a full report would say that there is no check at all.
+            if is_due && self.has_looked {
                 self.full_report();
             }
             let due = check_at.min(heartbeat_at);
