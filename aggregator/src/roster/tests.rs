@@ -398,3 +398,36 @@ fn save(
         (key, record)
     }));
 }
+
+#[test]
+fn the_state_store_brings_the_roster_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for seed in 0..20 {
+        let mut random = Rng::with_seed(seed);
+        let mut store =
+            crate::stores::state::StateStore::open(&folder.path().join(format!("{seed}.db")))
+                .unwrap();
+        let mut roster = Roster::new(at(0));
+        let history = history(&mut random);
+        let half = history.len() / 2;
+        for (stream, seq, batch) in &history[..half] {
+            roster.on_batch(arrival("db1", *stream, *seq), at(9_000), batch);
+            if random.bool() {
+                let changes = roster.changes();
+                store.write(&saved::to_writes(&roster, &changes)).unwrap();
+            }
+        }
+        roster.on_connected("gone", "agg1", at(9_000));
+        roster.forget("gone");
+        let changes = roster.changes();
+        store.write(&saved::to_writes(&roster, &changes)).unwrap();
+        let mut restored = saved::restore(at(9_000), &store).unwrap();
+        assert_eq!(show(&roster, 9_000), show(&restored, 9_000), "seed {seed}");
+        // The spool gives some batches again, then new ones.
+        for (stream, seq, batch) in &history[half.saturating_sub(3)..] {
+            restored.on_batch(arrival("db1", *stream, *seq), at(9_000), batch);
+            roster.on_batch(arrival("db1", *stream, *seq), at(9_000), batch);
+        }
+        assert_eq!(show(&roster, 9_000), show(&restored, 9_000), "seed {seed}, going on");
+    }
+}
