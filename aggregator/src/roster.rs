@@ -1,6 +1,6 @@
 //! The roll of the fleet: which hosts there are, whether they live, what their checks say.
 //!
-//! Room: `roster`.  May use: `proto`; only `saved` names the stores.  Used by: `api`, the app (which feeds it and saves its changes).
+//! Room: `roster`.  May use: `proto`.  Used by: `api`, the app (which feeds it and saves its changes).
 //! A pure state machine: batches, connections and the time go in (`on_*`), views and changes come out.
 //!
 //! ```text
@@ -28,7 +28,6 @@ use muster_proto::state::StateBatch;
 pub mod host;
 mod life;
 pub mod record;
-pub mod saved;
 
 pub use host::{CheckKey, Counts, Host, Liveness};
 pub use record::{Changes, CheckRecord, CheckRef, HostRecord};

@@ -142,7 +142,6 @@ impl Host {
         batch: &StateBatch,
         touch: &mut Touch<'_>,
     ) {
-        let ruled = (self.as_of().0, self.is_complete());
         let life = self.life(arrival.stream);
         let fresh = arrival.seq > life.newest;
         life.newest = life.newest.max(arrival.seq);
@@ -156,12 +155,6 @@ impl Host {
         }
         self.sort();
         self.bury(touch);
-        // Another stream rules now, or rules alone: checks come and go that no record of this batch names.
-        if ruled != (self.as_of().0, self.is_complete()) {
-            for life in &self.lives {
-                touch.checks.extend(life.checks().map(|(key, _)| (life.stream, key.clone())));
-            }
-        }
     }
 
     pub(super) fn on_connected(&mut self, aggregator: &str, now: Utc) {
@@ -332,19 +325,6 @@ impl Host {
             }
         }
         seen.into_iter().filter_map(|(key, state)| Some((key, state?))).collect()
-    }
-
-    /// One of its checks.
-    pub fn check(&self, key: &CheckKey) -> Option<&CheckState> {
-        for life in &self.lives {
-            if let Some((_, state)) = life.check(key) {
-                return state.as_ref();
-            }
-            if life.is_complete() {
-                break;
-            }
-        }
-        None
     }
 
     /// Checks that the newest streams say are gone: other aggregators may still list them.

@@ -329,3 +329,24 @@ fn strangers_are_not_admitted() {
     // The primary group counts, too.
     assert!(admit_caller(Caller { uid: 4_000_000, gid: 0 }, "root").is_ok());
 }
+
+#[test]
+fn the_plain_listener_gives_metrics_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(serve_metrics(listener, rooms(folder.path()), std::future::pending()));
+    for (path, status) in [
+        ("/metrics", "200"),
+        ("/federate", "200"),
+        ("/api/v1/logs", "403"),
+        ("/api/v1/../../metrics", "403"),
+        ("/%6detrics", "403"),
+        ("/", "403"),
+    ] {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = runtime.block_on(talk(address, &head));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+}
