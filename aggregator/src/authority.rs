@@ -41,20 +41,21 @@ impl Authority {
         Ok(Some(Authority { ca: Mutex::new(Ca::open(dir)?), clock }))
     }
 
-    fn certify(&self, csr: &[u8], name: &str, role: Role) -> Result<Vec<Vec<u8>>, CaError> {
-        let wish = Wish { csr, name, role, ttl: CERTIFICATE_TTL };
-        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(ca.issue(&wish, (self.clock)())?.chain)
-    }
-
-    fn enrol(&self, token: &str, name: &str, csr: &[u8]) -> Result<Vec<Vec<u8>>, CaError> {
+    fn enrol(&self, asked: &Asked) -> Result<Vec<Vec<u8>>, CaError> {
+        let Asked { token, name, role, csr } = asked;
         let now = (self.clock)();
-        let role = {
-            let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
-            ca.use_token(token, name, now)?
-        };
-        self.certify(csr, name, role)
+        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
+        ca.use_token(token, name, *role, now)?;
+        Ok(ca.issue(&Wish { csr, name, role: *role, ttl: CERTIFICATE_TTL }, now)?.chain)
     }
+}
+
+/// What a newcomer asks for.
+struct Asked {
+    token: String,
+    name: String,
+    role: Role,
+    csr: Vec<u8>,
 }
 
 impl Authority {
@@ -100,10 +101,13 @@ pub async fn answer(authority: Option<Arc<Authority>>, request: EnrolRequest) {
         let _ = request.refuse(why).await;
         return;
     };
-    let (token, csr) = (request.token.clone(), request.csr.clone());
-    let for_name = name.clone();
-    let signed =
-        tokio::task::spawn_blocking(move || authority.enrol(&token, &for_name, &csr)).await;
+    let asked = Asked {
+        token: request.token.clone(),
+        name: request.name.clone(),
+        role: request.role,
+        csr: request.csr.clone(),
+    };
+    let signed = tokio::task::spawn_blocking(move || authority.enrol(&asked)).await;
     let told = match signed {
         Ok(Ok(chain_der)) => {
             tracing::info!(name, %remote, "Enrolled.");

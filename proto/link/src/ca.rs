@@ -380,18 +380,17 @@ impl Ca {
         Ok(token)
     }
 
-    /// Uses a token once, for the host `name`. Out: the role it gives.
+    /// Uses a token once, for the host `name` that wants to be a `role`.
     ///
     /// In: the secret part, as it stands in [`crate::EnrolRequest::token`].
     ///
     /// # Errors
     /// [`CaError::Token`] with nothing changed; [`CaError::File`].
-    pub fn use_token(&self, secret: &str, name: &str, now: Utc) -> Result<Role, CaError> {
+    pub fn use_token(&self, secret: &str, name: &str, role: Role, now: Utc) -> Result<(), CaError> {
         let _lock = self.lock()?;
         let mut kept = self.tokens()?;
-        let role = token::take(&mut kept, secret, name, now)?;
-        self.write_tokens(&kept)?;
-        Ok(role)
+        token::take(&mut kept, secret, (name, role), now)?;
+        self.write_tokens(&kept)
     }
 
     /// The tokens that are kept, oldest first.
