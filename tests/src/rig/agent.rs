@@ -37,7 +37,7 @@ impl Agent {
         let mut text = format!(
             "[agent]\nstate_dir = \"{}\"\nrun_dir = \"{}\"\n[host]\nname = \"{}\"\n",
             state_dir.display(),
-            self.folder.join("run").display(),
+            self.run_dir().display(),
             self.name,
         );
         text.push_str("[uplink]\nhome_stable = \"2s\"\nprobe_interval = \"500ms\"\nhome_spread = \"0s\"\nheartbeat = \"2s\"\n");
@@ -63,6 +63,11 @@ impl Agent {
         }
         text.push_str(&options.more);
         std::fs::write(self.config(), text).expect("the configuration is written");
+    }
+
+    /// Its directory of sockets.
+    pub fn run_dir(&self) -> PathBuf {
+        self.folder.join("run")
     }
 
     /// Its configuration file.
