@@ -37,7 +37,6 @@ mod door;
 mod keep;
 mod own;
 mod stores;
-mod telemetry;
 
 /// How long agents may take to go elsewhere when we stop.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
