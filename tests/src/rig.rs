@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 mod agent;
 mod aggregator;
 mod ask;
+mod page;
 mod process;
 mod writer;
 
 pub use agent::{Agent, AgentOptions};
 pub use aggregator::Aggregator;
 pub use ask::{Answer, text};
+pub use page::page;
 pub use process::Process;
 pub use writer::{Rotation, Writer, numbered};
 

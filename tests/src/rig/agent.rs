@@ -43,7 +43,7 @@ impl Agent {
         let mut text = format!(
             "[agent]\nstate_dir = \"{}\"\nrun_dir = \"{}\"\n[host]\nname = \"{}\"\n",
             state_dir.display(),
-            self.folder.join("run").display(),
+            self.run_dir().display(),
             self.name,
         );
         match &options.uplink {
@@ -58,6 +58,11 @@ impl Agent {
         }
         text.push_str(&options.more);
         std::fs::write(self.config(), text).expect("the configuration is written");
+    }
+
+    /// Its directory of sockets.
+    pub fn run_dir(&self) -> PathBuf {
+        self.folder.join("run")
     }
 
     /// Its configuration file.
