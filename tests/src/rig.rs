@@ -106,9 +106,15 @@ impl Rig {
     /// # Panics
     /// When enrolment fails.
     pub fn enrolled(&self, name: &str, options: &AgentOptions) -> Agent {
+        let agent = self.unenrolled(name, options);
+        agent.enrol(&self.aggregators[0]);
+        agent
+    }
+
+    /// An agent with a configuration and nothing else.
+    pub fn unenrolled(&self, name: &str, options: &AgentOptions) -> Agent {
         let agent = Agent::new(&self.dir.path().join(name), name);
         agent.configure(&self.aggregators, options);
-        agent.enrol(&self.aggregators[0]);
         agent
     }
 
