@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::{Aggregator, Process, program};
 
 /// What an agent of a rig shall do.
@@ -95,6 +97,18 @@ impl Agent {
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         (output.status.code().unwrap_or(-1), text)
+    }
+
+    /// What it says of itself; `None` while it does not answer.
+    pub fn status(&self) -> Option<Value> {
+        let (code, text) = self.verb(&["status", "--json"]);
+        (code == 0).then(|| serde_json::from_str(&text).ok()).flatten()
+    }
+
+    /// Frames of a lane that no aggregator has acked yet; `None` while the agent does not answer.
+    pub fn waiting(&self, lane: &str) -> Option<u64> {
+        let status = self.status()?;
+        status["lanes"].as_array()?.iter().find(|row| row["lane"] == lane)?["frames"].as_u64()
     }
 
     /// Starts it.
