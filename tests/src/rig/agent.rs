@@ -97,6 +97,18 @@ impl Agent {
         (output.status.code().unwrap_or(-1), text)
     }
 
+    /// What it says of itself; `None` while it does not answer.
+    pub fn status(&self) -> Option<Value> {
+        let (code, text) = self.verb(&["status", "--json"]);
+        (code == 0).then(|| serde_json::from_str(&text).ok()).flatten()
+    }
+
+    /// Frames of a lane that no aggregator has acked yet; `None` while the agent does not answer.
+    pub fn waiting(&self, lane: &str) -> Option<u64> {
+        let status = self.status()?;
+        status["lanes"].as_array()?.iter().find(|row| row["lane"] == lane)?["frames"].as_u64()
+    }
+
     /// Starts it.
     pub fn start(&mut self) {
         let mut command = Command::new(program("muster-agent"));

@@ -112,9 +112,25 @@ impl Aggregator {
     /// # Panics
     /// When it does not come up.
     pub fn start(&mut self) {
+        self.launch();
+        self.wait_ready();
+    }
+
+    /// Starts it and waits for nothing.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn launch(&mut self) {
         let mut command = Command::new(program("muster-aggregator"));
         command.arg("--config").arg(self.config()).arg("run");
         self.process = Some(Process::start(&mut command, &self.folder.join("log")));
+    }
+
+    /// Waits until its socket answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn wait_ready(&mut self) {
         eventually("the aggregator answers", PATIENCE, || {
             let running = self.process.as_mut().is_some_and(Process::is_running);
             assert!(running, "the aggregator exited:\n{}", self.log_tail());
