@@ -6,7 +6,7 @@ use muster_agent::logs::testing::checkpoint_sum;
 use super::Target;
 
 pub(super) const TARGET: Target =
-    Target { mend, rounds: 10_000, ..Target::new("log-checkpoint", run, seeds) };
+    Target { mend, rounds: 60_000, ..Target::new("log-checkpoint", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let (key, value) = split(bytes);

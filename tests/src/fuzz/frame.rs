@@ -6,7 +6,7 @@ use muster_proto::ids::Seq;
 use super::{Target, fixture, wrap};
 
 pub(super) const TARGET: Target =
-    Target { mend, rounds: 4_000, ..Target::new("frame", run, seeds) };
+    Target { mend, rounds: 20_000, ..Target::new("frame", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let Ok((header, body)) = open(bytes) else { return };

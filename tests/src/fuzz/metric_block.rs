@@ -6,7 +6,7 @@ use muster_aggregator::stores::metrics::testing::{open_block, write_block};
 use super::{Target, fixture, wrap};
 
 pub(super) const TARGET: Target =
-    Target { mend, rounds: 6_000, ..Target::new("metric-block", run, seeds) };
+    Target { mend, rounds: 30_000, ..Target::new("metric-block", run, seeds) };
 
 fn run(bytes: &[u8]) {
     match bytes.split_first() {
