@@ -34,6 +34,8 @@ use crate::lanes::{Deposit, LaneHandle};
 use crate::logs::LogStats;
 use crate::uplink::UplinkView;
 
+/// The first round waits this long, so that it finds the uplink connected if it can be.
+const FIRST_ROUND: Duration = Duration::from_millis(700);
 /// A full report is made at least this often, so that a lost one heals.
 const FULL_REPORT_EVERY: Duration = Duration::from_secs(600);
 /// Note in the state lane that holds the memory of the checks.
@@ -140,6 +142,8 @@ struct Report {
     facts: HostFacts,
     /// Something found no room: everything is told again.
     owes_full: bool,
+    /// The first round is over.
+    has_looked: bool,
     full_at: Instant,
 }
 
@@ -153,23 +157,36 @@ impl Report {
         let gatherer = Gatherer::default();
         let full_at = Instant::now();
         let facts = HostFacts::default();
-        Report { parts, sealer, board, gatherer, states, facts, owes_full: true, full_at }
+        Report {
+            parts,
+            sealer,
+            board,
+            gatherer,
+            states,
+            facts,
+            owes_full: false,
+            has_looked: false,
+            full_at,
+        }
     }
 
     fn run(mut self, wakes: &Receiver<Wake>) {
-        let mut check_at = Instant::now();
+        let mut check_at = Instant::now() + FIRST_ROUND;
         let mut heartbeat_at = Instant::now();
         loop {
             let now = Instant::now();
             if now >= check_at {
                 self.round();
+                self.has_looked = true;
                 check_at = now + ROUND_EVERY;
             }
             if now >= heartbeat_at {
                 self.beat();
                 heartbeat_at = now + self.parts.heartbeat;
             }
-            if self.owes_full || now.duration_since(self.full_at) >= FULL_REPORT_EVERY {
+            let is_due = self.owes_full || now.duration_since(self.full_at) >= FULL_REPORT_EVERY;
+            // Before the first round a full report would say that there is no check at all.
+            if is_due && self.has_looked {
                 self.full_report();
             }
             let due = check_at.min(heartbeat_at);

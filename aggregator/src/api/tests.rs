@@ -300,6 +300,11 @@ fn mistakes_are_problems() {
         400 application/problem+json
         {"type":"about:blank#question","title":"The question has a mistake","status":400,"detail":"`state` is ok, warn, crit or unknown, not `bad`"}"#]],
     );
+}
+
+#[test]
+fn mistakes_about_logs_and_series_are_problems() {
+    let rooms = rooms("agg1", one_host(), Canned::default(), Near::default());
     check(
         &rooms,
         "/api/v1/logs?limit=0",
@@ -552,7 +557,7 @@ fn logs_merge_as_if_they_were_in_one_store() {
         let mut random = Rng::with_seed(seed);
         let mut all: Vec<LogRow> =
             (0..random.u64(..40)).map(|seq| line(random.i64(..20), seq, b"x", "web")).collect();
-        all.sort_by(|a, b| (a.at, a.seq).cmp(&(b.at, b.seq)));
+        all.sort_by_key(|row| (row.at, row.seq));
         let oldest_first = random.bool();
         if !oldest_first {
             all.reverse();

@@ -400,3 +400,38 @@ fn save(
         (key, record)
     }));
 }
+
+#[test]
+fn the_state_store_brings_the_roster_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for seed in 0..20 {
+        let mut random = Rng::with_seed(seed);
+        let file = folder.path().join(format!("{seed}.db"));
+        let mut store = crate::stores::state::StateStore::open(&file).unwrap();
+        let mut roster = Roster::new(at(0));
+        let history = history(&mut random);
+        let half = history.len() / 2;
+        let mut unsaved = Changes::default();
+        for (stream, seq, batch) in &history[..half] {
+            roster.on_batch(arrival("db1", *stream, *seq), at(9_000), batch);
+            unsaved.merge(roster.changes());
+            if random.bool() {
+                store.save(&std::mem::take(&mut unsaved)).unwrap();
+            }
+        }
+        roster.on_connected("gone", "agg1", at(9_000));
+        unsaved.merge(roster.changes());
+        roster.forget("gone");
+        unsaved.merge(roster.changes());
+        store.save(&unsaved).unwrap();
+        let saved = store.load().unwrap();
+        let mut restored = Roster::restore(at(9_000), saved.hosts, saved.checks);
+        assert_eq!(show(&roster, 9_000), show(&restored, 9_000), "seed {seed}");
+        // The spool gives some batches again, then new ones.
+        for (stream, seq, batch) in &history[half.saturating_sub(3)..] {
+            restored.on_batch(arrival("db1", *stream, *seq), at(9_000), batch);
+            roster.on_batch(arrival("db1", *stream, *seq), at(9_000), batch);
+        }
+        assert_eq!(show(&roster, 9_000), show(&restored, 9_000), "seed {seed}, going on");
+    }
+}
