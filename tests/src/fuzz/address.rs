@@ -4,7 +4,7 @@ use muster_agent::config::AggregatorAddress;
 
 use super::{Target, lossy, texts};
 
-pub(super) const TARGET: Target = Target { rounds: 20_000, ..Target::new("address", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 60_000, ..Target::new("address", run, seeds) };
 
 fn run(bytes: &[u8]) {
     if let Ok(address) = AggregatorAddress::parse(&lossy(bytes)) {

@@ -6,7 +6,7 @@ use muster_policy::document::SourceText;
 use super::{Target, lossy, texts};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 3_000, ..Target::new("agent-config", run, seeds) };
+    Target { rounds: 15_000, ..Target::new("agent-config", run, seeds) };
 
 fn run(bytes: &[u8]) {
     match Config::settle(&sources(bytes)) {

@@ -5,7 +5,7 @@ use muster_aggregator::config::Config;
 use super::{Target, agent_config, texts};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 3_000, ..Target::new("aggregator-config", run, seeds) };
+    Target { rounds: 15_000, ..Target::new("aggregator-config", run, seeds) };
 
 fn run(bytes: &[u8]) {
     match Config::settle(&agent_config::sources(bytes)) {

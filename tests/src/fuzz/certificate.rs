@@ -7,7 +7,7 @@ use muster_link::{Peer, Role};
 use super::{Target, identity};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 6_000, ..Target::new("certificate", run, seeds) };
+    Target { rounds: 30_000, ..Target::new("certificate", run, seeds) };
 
 fn run(bytes: &[u8]) {
     if let Ok(peer) = Peer::parse(bytes) {

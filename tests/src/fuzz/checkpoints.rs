@@ -5,8 +5,11 @@ use muster_agent::logs::testing::checkpoint_sum;
 
 use super::Target;
 
-pub(super) const TARGET: Target =
-    Target { mend, rounds: 10_000, ..Target::new("log-checkpoint", run, seeds) };
+pub(super) const TARGET: Target = Target {
+    mend: |bytes| mend(bytes),
+    rounds: 60_000,
+    ..Target::new("log-checkpoint", run, seeds)
+};
 
 fn run(bytes: &[u8]) {
     let (key, value) = split(bytes);
@@ -18,7 +21,7 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     (&bytes[..end], bytes.get(end + 1..).unwrap_or_default())
 }
 
-fn mend(bytes: &mut Vec<u8>) {
+fn mend(bytes: &mut [u8]) {
     let (_, value) = split(bytes);
     if let Some((body, _)) = value.split_last_chunk::<8>() {
         let sum = checkpoint_sum(body);

@@ -4,7 +4,7 @@ use muster_proto::control::{FromAgent, FromAggregator, encode_control, parse_con
 
 use super::{Target, repository};
 
-pub(super) const TARGET: Target = Target { rounds: 6_000, ..Target::new("control", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 60_000, ..Target::new("control", run, seeds) };
 
 fn run(bytes: &[u8]) {
     if let Ok(message) = parse_control::<FromAgent>(bytes)

@@ -7,7 +7,7 @@ use muster_link::{Peer, Role};
 
 use super::{Target, identity, wrap};
 
-pub(super) const TARGET: Target = Target { rounds: 1_000, ..Target::new("csr", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 10_000, ..Target::new("csr", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let wish = Wish {

@@ -6,7 +6,7 @@ use muster_proto::limits::LOG_LINE_BYTES_MAX;
 use super::Target;
 
 pub(super) const TARGET: Target =
-    Target { rounds: 6_000, ..Target::new("journal-export", run, seeds) };
+    Target { rounds: 60_000, ..Target::new("journal-export", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let Some((piece, bytes)) = bytes.split_first() else { return };

@@ -6,7 +6,7 @@ use muster_proto::ids::Seq;
 use super::{Target, fixture, wrap};
 
 pub(super) const TARGET: Target =
-    Target { mend, rounds: 4_000, ..Target::new("frame", run, seeds) };
+    Target { mend: |bytes| mend(bytes), rounds: 20_000, ..Target::new("frame", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let Ok((header, body)) = open(bytes) else { return };
@@ -18,7 +18,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-fn mend(bytes: &mut Vec<u8>) {
+fn mend(bytes: &mut [u8]) {
     let Some(len) = bytes.len().checked_sub(Header::BYTES) else { return };
     let said = u32::from_le_bytes([bytes[48], bytes[49], bytes[50], bytes[51]]) as usize;
     let body = &bytes[Header::BYTES..Header::BYTES + said.min(len)];

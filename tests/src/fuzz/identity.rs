@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Target, wrap};
 
-pub(super) const TARGET: Target = Target { rounds: 1_500, ..Target::new("identity", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 300, ..Target::new("identity", run, seeds) };
 
 const FILES: [&str; 4] = ["host.key", "host.crt", "ca.crt", "ca.crl"];
 

@@ -5,7 +5,7 @@ use muster_aggregator::inbox::Entry;
 use super::{Target, lossy};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 10_000, ..Target::new("inbox-entry", run, seeds) };
+    Target { rounds: 60_000, ..Target::new("inbox-entry", run, seeds) };
 
 fn run(bytes: &[u8]) {
     if let Ok(entry) = Entry::parse(bytes) {

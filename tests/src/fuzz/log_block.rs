@@ -7,7 +7,7 @@ use super::{Target, fixture, wrap};
 
 pub(super) const TARGET: Target = Target {
     mend,
-    rounds: 4_000,
+    rounds: 10_000,
     // Text, columns and decoded lines of 8 MiB sections.
     memory_bytes_max: 128 * 1024 * 1024,
     ..Target::new("log-block", run, seeds)

@@ -6,7 +6,7 @@ use muster_proto::log::parse_log;
 
 use super::{Target, fixture, wrap};
 
-pub(super) const TARGET: Target = Target { rounds: 6_000, ..Target::new("log-body", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 100_000, ..Target::new("log-body", run, seeds) };
 
 fn run(mut bytes: &[u8]) {
     let first_at = Utc(wrap::take_u64(&mut bytes).cast_signed());

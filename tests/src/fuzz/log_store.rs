@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{Target, log_body, wrap};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 1_500, ..Target::new("log-store", run, log_body::seeds) };
+    Target { rounds: 400, ..Target::new("log-store", run, log_body::seeds) };
 
 /// Frames between two seals.
 const FRAMES: u64 = 64;

@@ -6,7 +6,7 @@ use muster_aggregator::stores::metrics::testing::{open_block, write_block};
 use super::{Target, fixture, wrap};
 
 pub(super) const TARGET: Target =
-    Target { mend, rounds: 6_000, ..Target::new("metric-block", run, seeds) };
+    Target { mend: |bytes| mend(bytes), rounds: 30_000, ..Target::new("metric-block", run, seeds) };
 
 fn run(bytes: &[u8]) {
     match bytes.split_first() {
@@ -33,7 +33,7 @@ fn around(group: &[u8]) -> Vec<u8> {
     [b"MMB1", &crc[..], &body].concat()
 }
 
-fn mend(bytes: &mut Vec<u8>) {
+fn mend(bytes: &mut [u8]) {
     if bytes.first().is_some_and(|mode| mode % 2 == 0) {
         wrap::mend_crc(bytes, 5, 9);
     }

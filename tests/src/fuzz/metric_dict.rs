@@ -5,7 +5,7 @@ use muster_proto::metric::{Dict, MetricType, Series, encode_dict, parse_dict};
 use super::Target;
 
 pub(super) const TARGET: Target =
-    Target { rounds: 6_000, ..Target::new("metric-dict", run, seeds) };
+    Target { rounds: 30_000, ..Target::new("metric-dict", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let Ok(dict) = parse_dict(bytes) else { return };

@@ -6,7 +6,7 @@ use muster_proto::metric::{Dict, Scrape, encode_scrapes, parse_scrapes};
 use super::{Target, metric_dict};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 6_000, ..Target::new("metric-scrapes", run, seeds) };
+    Target { rounds: 15_000, ..Target::new("metric-scrapes", run, seeds) };
 
 const SIZES: [usize; 4] = [0, 1, 7, 300];
 

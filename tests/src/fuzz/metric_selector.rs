@@ -6,7 +6,7 @@ use muster_proto::metric::Series;
 use super::{Target, lossy, metric_dict, texts};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 4_000, ..Target::new("metric-selector", run, seeds) };
+    Target { rounds: 15_000, ..Target::new("metric-selector", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let text = lossy(bytes);

@@ -14,8 +14,7 @@ use tempfile::TempDir;
 
 use super::{Target, metric_dict, metric_scrapes, wrap};
 
-pub(super) const TARGET: Target =
-    Target { rounds: 1_000, ..Target::new("metric-store", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 600, ..Target::new("metric-store", run, seeds) };
 
 /// Frames between two seals.
 const FRAMES: u64 = 64;

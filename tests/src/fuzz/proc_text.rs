@@ -7,7 +7,7 @@ use muster_agent::facts::{
 
 use super::{Target, lossy, proc_tree};
 
-pub(super) const TARGET: Target = Target { rounds: 3_000, ..Target::new("proc-text", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 15_000, ..Target::new("proc-text", run, seeds) };
 
 /// Parsers of one text; what they make of it does not matter here.
 const PARSERS: &[fn(&str)] = &[

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::{Target, repository, wrap};
 
-pub(super) const TARGET: Target = Target { rounds: 300, ..Target::new("proc-tree", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 400, ..Target::new("proc-tree", run, seeds) };
 
 const RECORDING: &str = "agent/fixtures/proc/bookworm";
 

@@ -10,7 +10,7 @@ use super::stand_in::StandIn;
 use super::{Target, wrap};
 
 pub(super) const TARGET: Target = Target {
-    rounds: 1_500,
+    rounds: 3_000,
     // Steps of a range, and the answer as CBOR beside its rows.
     memory_bytes_max: 128 * 1024 * 1024,
     ..Target::new("question", run, seeds)

@@ -8,7 +8,7 @@ use super::wrap::{AT, STREAM};
 use super::{Target, state};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 3_000, ..Target::new("roster", run, state::seeds) };
+    Target { rounds: 40_000, ..Target::new("roster", run, state::seeds) };
 
 fn run(bytes: &[u8]) {
     let Ok(batch) = parse_state(bytes) else { return };

@@ -6,7 +6,7 @@ use muster_aggregator::stores::metrics::testing::{read_series, write_series};
 use super::{Target, metric_dict};
 
 pub(super) const TARGET: Target =
-    Target { rounds: 4_000, ..Target::new("series-table", run, seeds) };
+    Target { rounds: 10_000, ..Target::new("series-table", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let Some((mode, bytes)) = bytes.split_first() else { return };

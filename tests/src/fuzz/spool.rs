@@ -15,7 +15,7 @@ use muster_spool::{FileId, Settings, Spool, SpoolError, tool};
 use super::{Target, fixture};
 
 pub(super) const TARGET: Target =
-    Target { mend, rounds: 1_500, ..Target::new("spool", run, seeds) };
+    Target { mend, rounds: 8_000, ..Target::new("spool", run, seeds) };
 
 const SETTINGS: Settings = Settings {
     segment_bytes: 4096,

@@ -5,7 +5,7 @@ use muster_proto::state::{encode_state, parse_state};
 
 use super::{Target, fixture};
 
-pub(super) const TARGET: Target = Target { rounds: 4_000, ..Target::new("state", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 40_000, ..Target::new("state", run, seeds) };
 
 fn run(bytes: &[u8]) {
     if let Ok(batch) = parse_state(bytes) {

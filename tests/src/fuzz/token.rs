@@ -5,7 +5,7 @@ use muster_policy::document::{parse_bytes, parse_class, parse_host_name, parse_s
 
 use super::{Target, lossy, texts};
 
-pub(super) const TARGET: Target = Target { rounds: 20_000, ..Target::new("token", run, seeds) };
+pub(super) const TARGET: Target = Target { rounds: 60_000, ..Target::new("token", run, seeds) };
 
 fn run(bytes: &[u8]) {
     let text = lossy(bytes);
