@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 mod agent;
 mod aggregator;
 mod ask;
+mod page;
 mod process;
 mod writer;
 
 pub use agent::{Agent, AgentOptions};
 pub use aggregator::Aggregator;
-pub use ask::Answer;
+pub use ask::{Answer, text};
+pub use page::page;
 pub use process::Process;
 pub use writer::{BLOCK_LINES, Rotation, Tally, Writer, numbered};
 
@@ -110,10 +112,31 @@ impl Rig {
     /// # Panics
     /// When enrolment fails.
     pub fn enrolled(&self, name: &str, options: &AgentOptions) -> Agent {
-        let agent = Agent::new(&self.dir.path().join(name), name);
-        agent.configure(&self.aggregators, options);
+        let agent = self.unenrolled(name, options);
         agent.enrol(&self.aggregators[0]);
         agent
+    }
+
+    /// An agent with a configuration and nothing else.
+    pub fn unenrolled(&self, name: &str, options: &AgentOptions) -> Agent {
+        let agent = Agent::new(&self.dir.path().join(name), name);
+        agent.configure(&self.aggregators, options);
+        agent
+    }
+
+    /// Writes an agent's configuration anew; it counts from its next start.
+    pub fn configure(&self, agent: &Agent, options: &AgentOptions) {
+        agent.configure(&self.aggregators, options);
+    }
+
+    /// Place of the aggregator of this name.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn place_of(&self, name: &str) -> usize {
+        let found = self.aggregators.iter().position(|a| a.place.name == name);
+        found.unwrap_or_else(|| panic!("no aggregator {name:?} in the rig"))
     }
 
     /// Asks the first aggregator that runs.

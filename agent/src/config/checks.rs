@@ -1,7 +1,9 @@
 //! `[checks."ID"]`: what the operator changed of a check.
 
-use muster_policy::document::Section;
+use muster_policy::document::{Section, nearest};
 use muster_proto::verdict::Urgency;
+
+use crate::checks::{catalogue, find};
 
 /// `[checks."fs.space"]`
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +29,14 @@ pub(super) fn settle(section: Section<'_>) -> Vec<CheckConfig> {
 }
 
 fn settle_check(id: String, section: Section<'_>) -> CheckConfig {
+    if find(&id).is_none() {
+        let near = nearest(&id, catalogue().iter().map(|check| check.id));
+        let hint = near.map_or_else(
+            || "see `muster-agent checks list`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        section.complain(format!("there is no check `{id}`"), hint);
+    }
     let check = CheckConfig {
         id,
         enabled: section.boolean("enabled"),

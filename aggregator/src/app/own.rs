@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 
 use super::door::DoorCounts;
 use super::stores::Stores;
-use super::telemetry::StoreTelemetry;
 use super::utc_now;
 use crate::api::Rooms;
 use crate::api::door::{ADMIN_GROUP, TokenCheck};
 use crate::api::rooms::QUESTIONS_MAX;
 use crate::api::serve::{TlsAccept, serve_https, serve_metrics, serve_socket};
+use crate::api::stored::Stored;
 use crate::config::Config;
 use crate::follow::FollowCounts;
 use crate::inbox::Inbox;
@@ -54,7 +54,7 @@ impl Own {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: utc_now(),
             roster: stores.roster.clone(),
-            telemetry: Arc::new(StoreTelemetry {
+            telemetry: Arc::new(Stored {
                 logs: stores.logs.clone(),
                 metrics: stores.metrics.clone(),
             }),
