@@ -1,7 +1,10 @@
-//! `[checks."ID"]`: what the operator changed of a check.
+//! `[checks."ID"]`: what the operator changed of a check. An id that no check has is a mistake: a typo
+//! would otherwise silence nothing, silently.
 
-use muster_policy::document::Section;
+use muster_policy::document::{Section, nearest_word};
 use muster_proto::verdict::Urgency;
+
+use crate::checks::CHECKS;
 
 /// `[checks."fs.space"]`
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +30,13 @@ pub(super) fn settle(section: Section<'_>) -> Vec<CheckConfig> {
 }
 
 fn settle_check(id: String, section: Section<'_>) -> CheckConfig {
+    if CHECKS.iter().all(|check| check.id() != id) {
+        let hint = match nearest_word(&id, CHECKS.iter().map(|check| check.id())) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => "`muster-agent checks list` names them".to_owned(),
+        };
+        section.complain(format!("there is no check `{id}`"), hint);
+    }
     let check = CheckConfig {
         id,
         enabled: section.boolean("enabled"),
