@@ -115,7 +115,7 @@ struct Ears {
 pub async fn run(parts: UplinkParts, mut stop: watch::Receiver<bool>) {
     let (mut pump, mut ears) = Pump::new(parts);
     loop {
-        pump.obey().await;
+        pump.obey();
         let wake_at = pump.wake_at();
         let lanes = pump.parts.lanes.clone();
         tokio::select! {
@@ -190,22 +190,22 @@ impl Pump {
     }
 
     /// Asks both machines for orders until they have none, and shows where they stand.
-    async fn obey(&mut self) {
+    fn obey(&mut self) {
         while self.tasks.try_join_next().is_some() {}
         loop {
             self.count_datagrams();
             let now = self.now();
             if let Some(choice) = self.failover.next(now) {
-                self.choose(choice).await;
+                self.choose(choice);
             } else if let Some(order) = self.uplink.next(now) {
-                self.deliver(order).await;
+                self.deliver(order);
             } else if self.failover.phase() == Phase::Drain && self.uplink.is_quiet() {
                 self.failover.on_quiet(now);
             } else {
                 break;
             }
         }
-        self.renew_if_due().await;
+        self.renew_if_due();
         self.show();
     }
 
@@ -316,7 +316,7 @@ impl Pump {
         }
     }
 
-    async fn choose(&mut self, choice: Choice) {
+    fn choose(&mut self, choice: Choice) {
         let now = self.now();
         match choice {
             Choice::Resolve => {
@@ -339,7 +339,7 @@ impl Pump {
             Choice::Quiesce => self.uplink.on_drain(),
             Choice::Resume => self.uplink.on_resume(),
             Choice::Adopt { attempt } => self.adopt(now, attempt),
-            Choice::Close { attempt, leave } => self.close(attempt, leave.name()).await,
+            Choice::Close { attempt, leave } => self.close(attempt, leave.name()),
             Choice::Probe { probe, datacenter, aggregator } => {
                 self.probe(probe, datacenter, &aggregator)
             }
@@ -405,18 +405,17 @@ impl Pump {
         self.uplink.on_disconnected(now);
     }
 
-    async fn close(&mut self, attempt: Attempt, reason: &str) {
+    /// Leaves a connection. The close carries the reason: a Bye before it would be overtaken by it.
+    fn close(&mut self, attempt: Attempt, reason: &str) {
         if let Some(found) = self.tries.remove(&attempt) {
-            if let Some(mut line) = found.line {
-                let bye = FromAgent::Bye { reason: reason.to_owned() };
-                let _ = tokio::time::timeout(SAY_PATIENCE, line.control.send(&bye)).await;
+            if let Some(line) = found.line {
                 line.connection.close(Close::Normal, reason);
             }
             found.task.abort();
         }
     }
 
-    async fn deliver(&mut self, order: Order) {
+    fn deliver(&mut self, order: Order) {
         match order {
             Order::Send { life, lane, from, bytes_max } => {
                 self.begin_turn(Job { life, lane, from, bytes_max })
@@ -428,7 +427,7 @@ impl Pump {
                     handle.release(upto);
                 }
             }
-            Order::Nudge => self.say(&FromAgent::Nudge).await,
+            Order::Nudge => self.say(FromAgent::Nudge),
             Order::Suspect(why) => {
                 tracing::warn!(?why, "The connection is suspected.");
                 let now = self.now();
@@ -458,19 +457,19 @@ impl Pump {
         self.tasks.spawn(turn::run(job, connection, writer, board, self.turn_tx.clone()));
     }
 
-    async fn renew_if_due(&mut self) {
+    fn renew_if_due(&mut self) {
         let Some(csr) = self.renewal.due() else { return };
         if self.live.is_none() {
             return self.renewal.not_now();
         }
-        self.say(&FromAgent::Renew { csr }).await;
+        self.say(FromAgent::Renew { csr });
     }
 
-    /// Says something on the live connection. A stream that does not take it is about to end anyway.
-    async fn say(&mut self, message: &FromAgent) {
-        let found = self.live.and_then(|live| self.tries.get_mut(&live));
-        if let Some(line) = found.and_then(|found| found.line.as_mut()) {
-            let _ = tokio::time::timeout(SAY_PATIENCE, line.control.send(message)).await;
+    /// Says something on the live connection. When several messages wait already, this one is not
+    /// needed: a nudge is among them, and a renewal is asked for again.
+    fn say(&self, message: FromAgent) {
+        if let Some(line) = self.live_try().and_then(|found| found.line.as_ref()) {
+            let _ = line.say.try_send(message);
         }
     }
 
@@ -501,7 +500,7 @@ impl Pump {
     /// Says goodbye to the live aggregator.
     async fn leave(&mut self, reason: &str) {
         if let Some(live) = self.live.take() {
-            self.close(live, reason).await;
+            self.close(live, reason);
         }
         self.parts.dialer.close(Close::Normal, reason).await;
     }
@@ -509,8 +508,6 @@ impl Pump {
 
 /// A probe that takes longer has failed.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
-/// What cannot be said within this is not said.
-const SAY_PATIENCE: Duration = Duration::from_millis(200);
 
 fn start_of(handle: &LaneHandle) -> LaneStart {
     let view = handle.board.view();

@@ -167,6 +167,12 @@ fn tls(identity: Arc<IdentityStore>) -> TlsAccept {
     })
 }
 
+fn start_inboxes(closed: Vec<ClosedInbox>) -> Result<(Vec<Inbox>, Vec<JoinHandle<()>>), Fatal> {
+    let started = closed.into_iter().map(ClosedInbox::start).collect::<Result<Vec<_>, _>>();
+    let started = started.map_err(|source| Fatal::System { what: "start a thread", source })?;
+    Ok(started.into_iter().unzip())
+}
+
 /// Everything started.
 struct Running {
     tasks: JoinSet<()>,
@@ -180,14 +186,7 @@ struct Running {
 
 impl Running {
     fn start(app: App) -> Result<Running, Fatal> {
-        let system = |source| Fatal::System { what: "start a thread", source };
-        let mut inboxes = Vec::new();
-        let mut inbox_threads = Vec::new();
-        for inbox in app.inboxes {
-            let (handle, thread) = inbox.start().map_err(system)?;
-            inboxes.push(handle);
-            inbox_threads.push(thread);
-        }
+        let (inboxes, inbox_threads) = start_inboxes(app.inboxes)?;
         let stop_following = Arc::new(AtomicBool::new(false));
         let counts: [Arc<FollowCounts>; 3] = Default::default();
         let followers = app.stores.follow(&inboxes, &counts, &stop_following, &app.config)?;
@@ -205,6 +204,10 @@ impl Running {
             state_dir: app.config.state_dir.clone(),
         };
         let rooms = Arc::new(own.rooms(&app.config, &app.stores));
+        let renewer: Arc<dyn Renewer> = match app.authority.clone() {
+            Some(authority) => authority,
+            None => Arc::new(authority::Distant::new(links.clone())),
+        };
         let (draining, drained) = watch::channel(false);
         let (presence_tx, presence) = mpsc::unbounded_channel();
         let desk = Desk {
@@ -214,7 +217,7 @@ impl Running {
             },
             inboxes: inboxes.clone().into(),
             presence: presence_tx,
-            renewer: app.authority.clone().map(|authority| authority as Arc<dyn Renewer>),
+            renewer: renewer.clone(),
             draining: drained.clone(),
         };
         let door = door::Door {
@@ -233,11 +236,14 @@ impl Running {
         for peer in &app.config.peers {
             tasks.spawn(peers::keep(links.clone(), dialer.clone(), peer.clone()));
         }
+        tasks.spawn(authority::keep_own(renewer, app.identity.clone()));
         if app.authority.is_some() {
             tasks.spawn(authority::watch_revocations(
                 app.config.ca_dir.clone(),
                 app.identity.clone(),
             ));
+        } else {
+            tasks.spawn(authority::follow_revocations(links.clone(), app.identity.clone()));
         }
         tasks.spawn(keep::presence(presence, app.stores.roster.clone(), app.config.name.clone()));
         tasks.spawn(keep::house(app.stores.clone(), app.config.clone()));

@@ -1,17 +1,24 @@
 //! The certificate authority of the fleet, on the aggregator that has it: enrolment and renewal.
 //!
-//! Room: `aggregator::authority`.  May use: `link` (ca).  Used by: `app`, `intake`, `commands`.
+//! The others ask it over the peer links ([`Distant`]): renewals and the revocation list.
+//!
+//! Room: `aggregator::authority`.  May use: `link` (ca), `peers`.  Used by: `app`, `intake`, `commands`.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_link::ca::{Ca, CaError, Wish};
-use muster_link::{EnrolRequest, IdentityStore, Role};
+use muster_link::{EnrolRequest, IdentityStore, Peer, Role, crypto};
 use muster_proto::clock::Utc;
 use muster_proto::errors::chain;
 
 use crate::intake::{Renew, Renewer};
+use crate::peers::errand::Revocations;
+
+mod distant;
+
+pub use distant::{Distant, answer_peer, follow_revocations, keep_own};
 
 /// Life of a certificate that is issued here. It is renewed at two thirds of it.
 pub const CERTIFICATE_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -34,26 +41,55 @@ impl Authority {
         Ok(Some(Authority { ca: Mutex::new(Ca::open(dir)?), clock }))
     }
 
-    fn certify(&self, csr: &[u8], name: &str, role: Role) -> Result<Vec<Vec<u8>>, CaError> {
-        let wish = Wish { csr, name, role, ttl: CERTIFICATE_TTL };
+    fn enrol(&self, asked: &Asked) -> Result<Vec<Vec<u8>>, CaError> {
+        let Asked { token, name, role, csr } = asked;
+        let now = (self.clock)();
         let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(ca.issue(&wish, (self.clock)())?.chain)
+        ca.use_token(token, name, *role, now)?;
+        Ok(ca.issue(&Wish { csr, name, role: *role, ttl: CERTIFICATE_TTL }, now)?.chain)
+    }
+}
+
+/// What a newcomer asks for.
+struct Asked {
+    token: String,
+    name: String,
+    role: Role,
+    csr: Vec<u8>,
+}
+
+impl Authority {
+    /// Signs what another aggregator asks for. It may ask for the agents that talk to it and for
+    /// itself, not for other aggregators or admins.
+    fn renew_for(&self, asker: &Peer, serial: &[u8], csr: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
+        let role = ca.role_of(serial).map_err(|error| chain(&error))?;
+        if role != Some(Role::Agent) && serial != asker.serial {
+            return Err("an aggregator may renew agents and itself only".to_owned());
+        }
+        let renewed = ca.renew(serial, csr, CERTIFICATE_TTL, (self.clock)());
+        renewed.map(|certified| certified.chain).map_err(|error| chain(&error))
     }
 
-    fn enrol(&self, token: &str, name: &str, csr: &[u8]) -> Result<Vec<Vec<u8>>, CaError> {
-        let now = (self.clock)();
-        let role = {
-            let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
-            ca.use_token(token, name, now)?
-        };
-        self.certify(csr, name, role)
+    /// The revocation list, unless its SHA-256 is `known`.
+    fn revocations(&self, known: &[u8]) -> Revocations {
+        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
+        match ca.crl() {
+            Ok(pem) if crypto::sha256(&pem) == known => Revocations::Same,
+            Ok(pem) => Revocations::List(pem.into()),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "The revocation list cannot be read.");
+                Revocations::NotHere
+            }
+        }
     }
 }
 
 impl Renewer for Authority {
     fn renew(&self, renew: &Renew) -> Result<Vec<Vec<u8>>, String> {
-        let Renew { csr, peer } = renew;
-        self.certify(csr, &peer.name, peer.role).map_err(|error| chain(&error))
+        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewed = ca.renew(&renew.peer.serial, &renew.csr, CERTIFICATE_TTL, (self.clock)());
+        renewed.map(|certified| certified.chain).map_err(|error| chain(&error))
     }
 }
 
@@ -65,10 +101,13 @@ pub async fn answer(authority: Option<Arc<Authority>>, request: EnrolRequest) {
         let _ = request.refuse(why).await;
         return;
     };
-    let (token, csr) = (request.token.clone(), request.csr.clone());
-    let for_name = name.clone();
-    let signed =
-        tokio::task::spawn_blocking(move || authority.enrol(&token, &for_name, &csr)).await;
+    let asked = Asked {
+        token: request.token.clone(),
+        name: request.name.clone(),
+        role: request.role,
+        csr: request.csr.clone(),
+    };
+    let signed = tokio::task::spawn_blocking(move || authority.enrol(&asked)).await;
     let told = match signed {
         Ok(Ok(chain_der)) => {
             tracing::info!(name, %remote, "Enrolled.");
@@ -90,11 +129,12 @@ pub async fn answer(authority: Option<Arc<Authority>>, request: EnrolRequest) {
 pub async fn watch_revocations(ca_dir: std::path::PathBuf, store: Arc<IdentityStore>) {
     let crl = ca_dir.join("ca.crl");
     let changed_at = || std::fs::metadata(&crl).and_then(|meta| meta.modified()).ok();
-    let mut seen = changed_at();
+    // What was revoked while we did not run is news too.
+    let mut seen = None;
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
         let now = changed_at();
         if now == seen {
+            tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         }
         seen = now;

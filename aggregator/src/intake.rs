@@ -47,8 +47,8 @@ pub struct Desk {
     pub inboxes: Arc<[Inbox]>,
     /// Told who comes and goes.
     pub presence: mpsc::UnboundedSender<Presence>,
-    /// Signs certificate requests, on aggregators that can.
-    pub renewer: Option<Arc<dyn Renewer>>,
+    /// Signs certificate requests, or asks the aggregator that can.
+    pub renewer: Arc<dyn Renewer>,
     /// Becomes true when the aggregator is about to stop.
     pub draining: watch::Receiver<bool>,
 }
@@ -201,7 +201,11 @@ impl Session {
                     Some(FromAgent::Hello(_)) => return Err(SessionError::Refused("a connection has one hello".into())),
                     Some(FromAgent::Renew { csr }) => self.begin_renewal(csr, &mut renewals),
                 },
-                Some(Ok(answer)) = renewals.join_next() => control_tx.send(&answer).await?,
+                Some(answer) = renewals.join_next() => {
+                    if let Ok(Some(answer)) = answer {
+                        control_tx.send(&answer).await?;
+                    }
+                }
                 () = until(&mut draining), if !asked_to_go => {
                     asked_to_go = true;
                     self.lock().drain("stop", DRAIN_RETRY);
@@ -264,12 +268,9 @@ impl Session {
         }
     }
 
-    fn begin_renewal(&self, csr: Vec<u8>, renewals: &mut JoinSet<FromAggregator>) {
-        let Some(renewer) = self.desk.renewer.clone() else {
-            tracing::warn!(host = %self.host, "A certificate cannot be renewed here.");
-            return;
-        };
+    fn begin_renewal(&self, csr: Vec<u8>, renewals: &mut JoinSet<Option<FromAggregator>>) {
         if renewals.is_empty() {
+            let renewer = self.desk.renewer.clone();
             let renew = Renew { csr, peer: self.connection.peer().clone() };
             renewals.spawn(async move { renew::answer(renewer, renew).await });
         }

@@ -17,6 +17,10 @@ use muster_proto::errors::chain;
 use crate::api::{PeerError, Peers, Reply};
 use crate::config::PeerConfig;
 
+pub mod errand;
+
+use errand::Errand;
+
 /// Pause between two attempts to reach a peer; doubled up to [`RETRY_MAX`], with jitter.
 const RETRY: Duration = Duration::from_millis(250);
 /// Longest pause between two attempts.
@@ -41,6 +45,22 @@ impl PeerLinks {
         self.lock().contains_key(peer)
     }
 
+    /// Asks one peer; gives its answer as it came. Whoever waits decides for how long.
+    pub fn send(
+        &self,
+        peer: &str,
+        errand: &Errand,
+    ) -> impl Future<Output = Result<Vec<u8>, PeerError>> + Send + use<> {
+        let connection = self.lock().get(peer).cloned();
+        let question = serde_cbor::to_vec(errand);
+        async move {
+            let connection = connection.ok_or(PeerError { source: None })?;
+            let question = question.map_err(|error| PeerError { source: Some(Box::new(error)) })?;
+            let answer = connection.ask(&question).await;
+            answer.map_err(|error| PeerError { source: Some(Box::new(error)) })
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Connection>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,12 +72,7 @@ impl Peers for PeerLinks {
     }
 
     fn ask(&self, peer: &str, question: Vec<u8>) -> Reply {
-        let connection = self.lock().get(peer).cloned();
-        Box::pin(async move {
-            let connection = connection.ok_or(PeerError { source: None })?;
-            let answer = connection.ask(&question).await;
-            answer.map_err(|error| PeerError { source: Some(Box::new(error)) })
-        })
+        Box::pin(self.send(peer, &Errand::Page(question)))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
 
+use muster_link::Role;
 use muster_link::enrol::{Enrolment, enrol};
 use muster_link::token::Token;
 
@@ -27,6 +28,7 @@ pub(super) fn run(config: &Config, token: &str, aggregator: &str, name: Option<S
         anchor: None,
         token: &token,
         name: &name,
+        role: Role::Agent,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,10 +1,9 @@
-//! `[checks."ID"]`: what the operator changed of a check. An id that no check has is a mistake: a typo
-//! would otherwise silence nothing, silently.
+//! `[checks."ID"]`: what the operator changed of a check.
 
-use muster_policy::document::{Section, nearest_word};
+use muster_policy::document::{Section, nearest};
 use muster_proto::verdict::Urgency;
 
-use crate::checks::CHECKS;
+use crate::checks::{catalogue, find};
 
 /// `[checks."fs.space"]`
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,11 +29,12 @@ pub(super) fn settle(section: Section<'_>) -> Vec<CheckConfig> {
 }
 
 fn settle_check(id: String, section: Section<'_>) -> CheckConfig {
-    if CHECKS.iter().all(|check| check.id() != id) {
-        let hint = match nearest_word(&id, CHECKS.iter().map(|check| check.id())) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => "`muster-agent checks list` names them".to_owned(),
-        };
+    if find(&id).is_none() {
+        let near = nearest(&id, catalogue().iter().map(|check| check.id));
+        let hint = near.map_or_else(
+            || "see `muster-agent checks list`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
         section.complain(format!("there is no check `{id}`"), hint);
     }
     let check = CheckConfig {

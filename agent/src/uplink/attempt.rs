@@ -33,9 +33,12 @@ pub enum Told {
 pub struct Line {
     /// The connection.
     pub connection: Connection,
-    /// Our half of the control stream.
-    pub control: ControlTx,
+    /// What we say goes here; it is never cut short in the middle of a message.
+    pub say: mpsc::Sender<FromAgent>,
 }
+
+/// Messages that wait for the control stream. What does not fit is not said.
+const SAY_QUEUE_MAX: usize = 4;
 
 /// Why an attempt ended.
 #[derive(Debug, thiserror::Error)]
@@ -82,13 +85,26 @@ pub async fn run(
 ) {
     let dialled = || drop(tell.send((attempt, Told::Dialled)));
     let error = match greet(&dialer, &target, hello, dialled).await {
-        Ok((line, welcome, control)) => {
-            let _ = tell.send((attempt, Told::Welcomed { line: Box::new(line), welcome }));
-            listen(attempt, control, &target, &tell).await
+        Ok(Greeted { connection, control_tx, control_rx, welcome }) => {
+            let (say, said) = mpsc::channel(SAY_QUEUE_MAX);
+            let line = Box::new(Line { connection, say });
+            let _ = tell.send((attempt, Told::Welcomed { line, welcome }));
+            tokio::select! {
+                error = listen(attempt, control_rx, &target, &tell) => error,
+                error = speak(control_tx, said, &target) => error,
+            }
         }
         Err(error) => error,
     };
     let _ = tell.send((attempt, Told::Ended(error)));
+}
+
+/// A connection whose Welcome came.
+struct Greeted {
+    connection: Connection,
+    control_tx: ControlTx,
+    control_rx: ControlRx,
+    welcome: Welcome,
 }
 
 async fn greet(
@@ -96,15 +112,15 @@ async fn greet(
     target: &AggregatorAddress,
     hello: Hello,
     dialled: impl FnOnce(),
-) -> Result<(Line, Welcome, ControlRx), AttemptError> {
+) -> Result<Greeted, AttemptError> {
     let link = |source| AttemptError::Link { aggregator: target.name.clone(), source };
     let connection = dial(dialer, target).await?;
     dialled();
-    let (mut control, mut control_rx) = connection.open_control().map_err(link)?;
-    control.send(&FromAgent::Hello(hello)).await.map_err(link)?;
+    let (mut control_tx, mut control_rx) = connection.open_control().map_err(link)?;
+    control_tx.send(&FromAgent::Hello(hello)).await.map_err(link)?;
     match control_rx.recv().await.map_err(link)? {
         Some(FromAggregator::Welcome(welcome)) => {
-            Ok((Line { connection, control }, welcome, control_rx))
+            Ok(Greeted { connection, control_tx, control_rx, welcome })
         }
         Some(FromAggregator::Refused { why }) => {
             Err(AttemptError::Refused { aggregator: target.name.clone(), why })
@@ -155,6 +171,21 @@ async fn listen(
     }
 }
 
+/// Writes what the pump wants said. The pump itself must not wait: acks come while this is blocked.
+async fn speak(
+    mut control: ControlTx,
+    mut said: mpsc::Receiver<FromAgent>,
+    target: &AggregatorAddress,
+) -> AttemptError {
+    while let Some(message) = said.recv().await {
+        if let Err(source) = control.send(&message).await {
+            return AttemptError::Link { aggregator: target.name.clone(), source };
+        }
+    }
+    // The pump has let go of the line: its end is told by `listen`.
+    std::future::pending().await
+}
+
 /// Asks an aggregator whether it would take us; closes whatever the answer.
 ///
 /// # Errors
@@ -164,7 +195,7 @@ pub async fn probe(
     target: &AggregatorAddress,
     hello: Hello,
 ) -> Result<(), AttemptError> {
-    let (line, _, _) = greet(dialer, target, hello, || ()).await?;
-    line.connection.close(muster_link::Close::Normal, "probe");
+    let greeted = greet(dialer, target, hello, || ()).await?;
+    greeted.connection.close(muster_link::Close::Normal, "probe");
     Ok(())
 }

@@ -267,6 +267,11 @@ fn listings_for_people() {
         no host matches
         exit 0"#]],
     );
+}
+
+#[test]
+fn one_host_for_people() {
+    let server = Server::start(&[]);
     server.check(
         "host db1",
         expect![[r#"

@@ -20,6 +20,7 @@ use crate::api::{Rooms, answer_peer};
 use crate::authority::{self, Authority};
 use crate::fatal::Fatal;
 use crate::intake::{self, Desk, SessionError};
+use crate::peers::errand::Errand;
 
 /// Threads that take connections. More bring nothing: the inbox has one thread per lane.
 const DOORS_MAX: usize = 4;
@@ -169,9 +170,17 @@ async fn peer(door: Door, connection: Connection) {
         tokio::select! {
             asked = connection.accept_ask() => {
                 let Ok(asked) = asked else { return };
-                let rooms = door.rooms.clone();
+                let Ok(errand) = serde_cbor::from_slice::<Errand>(&asked.question) else {
+                    tracing::warn!(peer = connection.peer().name, "A peer asks something we do not know.");
+                    continue;
+                };
+                let (rooms, authority) = (door.rooms.clone(), door.authority.clone());
+                let asker = connection.peer().clone();
                 answers.spawn(async move {
-                    let answer = answer_peer(&rooms, &asked.question).await;
+                    let answer = match errand {
+                        Errand::Page(question) => answer_peer(&rooms, &question).await,
+                        errand => authority::answer_peer(authority, asker, errand).await,
+                    };
                     let _ = asked.reply(answer).await;
                 });
             }

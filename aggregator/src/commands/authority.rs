@@ -56,6 +56,7 @@ pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
         anchor: None,
         token: &token,
         name: &config.name,
+        role: Role::Aggregator,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -63,10 +64,6 @@ pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     let identity =
         runtime.block_on(enrol(&asked, &dir)).map_err(|error| Fatal::Join(Box::new(error)))?;
-    if identity.role() != Role::Aggregator {
-        let why = "the token is not for an aggregator: use token create --role aggregator";
-        return Err(Fatal::Usage(why.into()));
-    }
     println!("certificate {} for {}", dir.display(), identity.name());
     Ok(ExitCode::SUCCESS)
 }

@@ -23,20 +23,20 @@ pub trait Renewer: Send + Sync {
     fn renew(&self, renew: &Renew) -> Result<Vec<Vec<u8>>, String>;
 }
 
-/// Signs without holding up the connection.
-pub(super) async fn answer(renewer: Arc<dyn Renewer>, renew: Renew) -> FromAggregator {
+/// Signs without holding up the connection. `None` when it cannot be done: the agent asks again later,
+/// and a refusal would cost it its connection.
+pub(super) async fn answer(renewer: Arc<dyn Renewer>, renew: Renew) -> Option<FromAggregator> {
     let host = renew.peer.name.clone();
     let signed = tokio::task::spawn_blocking(move || renewer.renew(&renew)).await;
     match signed.unwrap_or_else(|_| Err("the signer failed".to_owned())) {
         Ok(chain) => {
             tracing::info!(host, "Certificate renewed.");
-            FromAggregator::Renewed {
-                chain: chain.into_iter().map(serde_bytes::ByteBuf::from).collect(),
-            }
+            let chain = chain.into_iter().map(serde_bytes::ByteBuf::from).collect();
+            Some(FromAggregator::Renewed { chain })
         }
         Err(why) => {
             tracing::warn!(host, why, "Certificate not renewed.");
-            FromAggregator::Refused { why }
+            None
         }
     }
 }

@@ -93,6 +93,14 @@ pub enum CaError {
         /// The name or the serial.
         what: String,
     },
+    /// The certificate that is to be renewed is not good any more.
+    #[error("the certificate of {name} is {state}: it cannot be renewed, enrol again")]
+    NotRenewable {
+        /// Whose.
+        name: String,
+        /// `revoked` or `expired`.
+        state: &'static str,
+    },
     /// The token is not taken.
     #[error(transparent)]
     Token(#[from] TokenRefused),
@@ -232,6 +240,53 @@ impl Ca {
         Ok(Certified { chain, issued })
     }
 
+    /// Certifies a new key for the holder of a certificate that is still good. Name and role are those
+    /// of the old one, as they stand in the list: the asker only says which certificate it was.
+    ///
+    /// # Errors
+    /// [`CaError::Unknown`], [`CaError::NotRenewable`]; else as [`Ca::issue`].
+    pub fn renew(
+        &self,
+        serial: &[u8],
+        csr: &[u8],
+        ttl: Duration,
+        now: Utc,
+    ) -> Result<Certified, CaError> {
+        let serial = bare_serial(serial);
+        let what = || format!("certificate {}", crypto::hex(serial));
+        let old = self.issued()?.into_iter().find(|one| one.serial == serial);
+        let old = old.ok_or_else(|| CaError::Unknown { what: what() })?;
+        let revoked = self.revoked()?.iter().any(|one| one.serial == serial);
+        let state =
+            if revoked { Some("revoked") } else { (old.expires_at < now).then_some("expired") };
+        if let Some(state) = state {
+            return Err(CaError::NotRenewable { name: old.name, state });
+        }
+        self.issue(&Wish { csr, name: &old.name, role: old.role, ttl }, now)
+    }
+
+    /// The role that a certificate was issued for; `None` when it was not issued here.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn role_of(&self, serial: &[u8]) -> Result<Option<Role>, CaError> {
+        let serial = bare_serial(serial);
+        Ok(self.issued()?.into_iter().find(|one| one.serial == serial).map(|one| one.role))
+    }
+
+    /// The revocation list as it stands, PEM; empty before the first revocation.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn crl(&self) -> Result<Vec<u8>, CaError> {
+        let path = self.dir.join("ca.crl");
+        match std::fs::read(&path) {
+            Ok(pem) => Ok(pem),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(file(&path, source)),
+        }
+    }
+
     /// Revokes certificates: adds them to the list and writes a new `ca.crl`.
     ///
     /// Out: what is newly revoked, for [`crate::IdentityStore::revoke`].
@@ -325,18 +380,17 @@ impl Ca {
         Ok(token)
     }
 
-    /// Uses a token once, for the host `name`. Out: the role it gives.
+    /// Uses a token once, for the host `name` that wants to be a `role`.
     ///
     /// In: the secret part, as it stands in [`crate::EnrolRequest::token`].
     ///
     /// # Errors
     /// [`CaError::Token`] with nothing changed; [`CaError::File`].
-    pub fn use_token(&self, secret: &str, name: &str, now: Utc) -> Result<Role, CaError> {
+    pub fn use_token(&self, secret: &str, name: &str, role: Role, now: Utc) -> Result<(), CaError> {
         let _lock = self.lock()?;
         let mut kept = self.tokens()?;
-        let role = token::take(&mut kept, secret, name, now)?;
-        self.write_tokens(&kept)?;
-        Ok(role)
+        token::take(&mut kept, secret, (name, role), now)?;
+        self.write_tokens(&kept)
     }
 
     /// The tokens that are kept, oldest first.

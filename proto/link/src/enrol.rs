@@ -7,7 +7,7 @@
 //! bidirectional stream, each `len u32 le | CBOR`:
 //!
 //! ```text
-//! client: Request { version, token, name, csr }      the random part of the token only
+//! client: Request { version, token, name, role, csr }      the random part of the token only
 //! server: Answer::Granted { chain, roots } | Answer::Refused { why }
 //! ```
 //!
@@ -53,6 +53,7 @@ struct Request {
     version: u16,
     token: String,
     name: String,
+    role: String,
     #[serde(with = "serde_bytes")]
     csr: Vec<u8>,
 }
@@ -112,6 +113,8 @@ pub struct Enrolment<'a> {
     pub token: &'a Token,
     /// Our name.
     pub name: &'a str,
+    /// What we want to be; a token for another role is not used up by us.
+    pub role: Role,
 }
 
 /// Enrols a host: makes a key, has it certified and writes the identity into `dir`.
@@ -164,6 +167,7 @@ async fn request(
         version: VERSION,
         token: asked.token.secret.clone(),
         name: asked.name.to_owned(),
+        role: asked.role.name().to_owned(),
         csr,
     };
     let framed = cbor::encode_framed(&request, "an enrolment", CONTROL_BYTES_MAX)?;
@@ -204,6 +208,8 @@ pub struct EnrolRequest {
     pub token: String,
     /// The name that the host wants.
     pub name: String,
+    /// What it wants to be.
+    pub role: Role,
     /// PKCS#10 request, DER. Only its public key counts.
     pub csr: Vec<u8>,
     /// Where it comes from.
@@ -226,9 +232,13 @@ impl EnrolRequest {
             quic.close(Close::Protocol.code(), b"an enrolment of an unknown version");
             return Err(LinkError::protocol("an enrolment of an unknown version"));
         }
+        let Ok(role) = asked.role.parse() else {
+            quic.close(Close::Protocol.code(), b"an enrolment for an unknown role");
+            return Err(LinkError::protocol("an enrolment for an unknown role"));
+        };
         let remote = canonical(quic.remote_address());
         let Request { token, name, csr, .. } = asked;
-        Ok(EnrolRequest { token, name, csr, remote, send, quic, store: store.clone() })
+        Ok(EnrolRequest { token, name, role, csr, remote, send, quic, store: store.clone() })
     }
 
     /// Sends the certificate chain, leaf first, DER, together with the CAs that we trust.

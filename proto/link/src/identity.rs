@@ -325,6 +325,21 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Identit
     Ok(found)
 }
 
+/// Reads a revocation list from outside; `dir` is for the message.
+pub(crate) fn read_crls(
+    dir: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    found.map_err(|source| no_pem(&dir.join(CRL), "revocation list", Some(source)))
+}
+
+/// Puts a revocation list in its place.
+pub(crate) fn write_crl(dir: &Path, pem: &[u8]) -> Result<(), IdentityError> {
+    let path = dir.join(CRL);
+    files::write_whole(&path, pem, files::PUBLIC).map_err(|source| unwritten(&path, source))
+}
+
 fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
     if !path.exists() {
         return Ok(Vec::new());

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use muster_proto::clock::Utc;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::connection::Shared;
 use crate::error::Close;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{self, Identity, IdentityError};
 use crate::peer::bare_serial;
 use crate::tls::Trust;
 
@@ -95,6 +95,29 @@ impl IdentityStore {
             *revoked = Arc::new(all);
         }
         self.close_live(&named)
+    }
+
+    /// Takes a revocation list, PEM, from the aggregator that has the CA: writes it beside the identity
+    /// and reloads. A list that has less than the present one is not taken, because revocations are
+    /// never taken back; nor is one that cannot be read.
+    ///
+    /// Out: whether it was news.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; what was in use stays in use.
+    pub fn take_revocations(&self, pem: &[u8]) -> Result<bool, IdentityError> {
+        let identity = self.identity();
+        let listed = |crls: &[CertificateRevocationListDer<'static>]| -> HashSet<Vec<u8>> {
+            crls.iter().flat_map(|crl| serials(crl)).collect()
+        };
+        let (present, offered) =
+            (listed(&identity.crls), listed(&identity::read_crls(&self.dir, pem)?));
+        if offered.len() <= present.len() || !offered.is_superset(&present) {
+            return Ok(false);
+        }
+        identity::write_crl(&self.dir, pem)?;
+        self.reload()?;
+        Ok(true)
     }
 
     /// The identity that new connections use.

@@ -93,6 +93,16 @@ pub enum TokenRefused {
     /// Good for other names.
     #[error("the token is not good for the name {0}")]
     Name(String),
+    /// Good for another role.
+    #[error(
+        "the token is for an {token}, not for an {wanted}: make one with token create --role {wanted}"
+    )]
+    Role {
+        /// What it is good for.
+        token: Role,
+        /// What was asked for.
+        wanted: Role,
+    },
 }
 
 /// A token as the CA keeps it. One line: `sha256 expires_at_us uses_left role names`.
@@ -130,9 +140,9 @@ impl Kept {
 pub(crate) fn take(
     kept: &mut [Kept],
     secret: &str,
-    name: &str,
+    (name, wanted): (&str, Role),
     now: Utc,
-) -> Result<Role, TokenRefused> {
+) -> Result<(), TokenRefused> {
     let digest = digest(secret);
     let found = kept.iter_mut().find(|token| token.digest == digest);
     let terms = &mut found.ok_or(TokenRefused::Unknown)?.terms;
@@ -142,8 +152,11 @@ pub(crate) fn take(
     if !fits(&terms.names, name) {
         return Err(TokenRefused::Name(name.to_owned()));
     }
+    if terms.role != wanted {
+        return Err(TokenRefused::Role { token: terms.role, wanted });
+    }
     terms.uses = terms.uses.checked_sub(1).ok_or(TokenRefused::UsedUp)?;
-    Ok(terms.role)
+    Ok(())
 }
 
 fn digest(secret: &str) -> String {
@@ -198,17 +211,19 @@ mod tests {
     #[test]
     fn a_token_counts_down_and_says_why_not() {
         let (token, mut kept) = kept(2, "db*.example.org");
-        let mut check =
-            |secret: &str, name: &str, now: i64, expected: Result<Role, TokenRefused>| {
-                assert_eq!(take(&mut kept, secret, name, Utc(now)), expected);
-            };
+        let mut check = |secret: &str, name: &str, now: i64, expected: Result<(), TokenRefused>| {
+            assert_eq!(take(&mut kept, secret, (name, Role::Agent), Utc(now)), expected);
+        };
         let wrong_name = TokenRefused::Name("web1.example.org".to_owned());
         check("0", "db1.example.org", 0, Err(TokenRefused::Unknown));
         check(&token.secret, "web1.example.org", 0, Err(wrong_name));
         check(&token.secret, "db1.example.org", 1_001, Err(TokenRefused::Expired));
-        check(&token.secret, "db1.example.org", 1_000, Ok(Role::Agent));
-        check(&token.secret, "db2.example.org", 0, Ok(Role::Agent));
+        check(&token.secret, "db1.example.org", 1_000, Ok(()));
+        check(&token.secret, "db2.example.org", 0, Ok(()));
         check(&token.secret, "db3.example.org", 0, Err(TokenRefused::UsedUp));
+        let wanted = Role::Aggregator;
+        let other = take(&mut kept, &token.secret, ("db3.example.org", wanted), Utc(0));
+        assert_eq!(other, Err(TokenRefused::Role { token: Role::Agent, wanted }));
     }
 
     #[test]

@@ -138,9 +138,14 @@ impl Tuning {
         }
     }
 
-    /// For an aggregator that dials another one: as it listens, and it keeps the link alive.
+    /// For an aggregator that dials another one: as it listens, and it keeps the link alive. There are
+    /// few of these links and a person waits at each, so a dead one is noticed within ten seconds.
     pub fn peer() -> Tuning {
-        Tuning { keep_alive: Some(Duration::from_secs(15)), ..Tuning::aggregator() }
+        Tuning {
+            keep_alive: Some(Duration::from_secs(3)),
+            idle: Duration::from_secs(10),
+            ..Tuning::aggregator()
+        }
     }
 
     /// The same numbers with `keys`, so that a restart is noticed by the peers within 100 ms.

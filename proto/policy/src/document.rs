@@ -22,7 +22,7 @@ mod units;
 mod words;
 
 pub use files::{Unreadable, read_with_drop_ins};
-pub use nearest::nearest as nearest_word;
+pub use nearest::nearest;
 pub use units::{parse_bytes, parse_span};
 pub use words::{parse_address, parse_class, parse_host_name, parse_path, parse_word};
 
@@ -365,7 +365,7 @@ impl<'d> Section<'d> {
                     continue;
                 }
                 let what = format!("unknown key `{}`", self.join(name));
-                let hint = match nearest_word(name, asked.iter().copied()) {
+                let hint = match nearest(name, asked.iter().copied()) {
                     Some(known) => format!("did you mean `{known}`?"),
                     None => format!("known here: {}", known_keys(&asked)),
                 };

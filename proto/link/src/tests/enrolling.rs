@@ -18,10 +18,12 @@ impl Case<'_> {
                 panic!("no enrolment came");
             };
             let (ca, now) = (&self.house.ca, self.house.now());
-            let granted = ca.use_token(&request.token, &request.name, now).and_then(|role| {
-                let wish = Wish { csr: &request.csr, name: &request.name, role, ttl: HOST_TTL };
-                ca.issue(&wish, now)
-            });
+            let granted =
+                ca.use_token(&request.token, &request.name, request.role, now).and_then(|()| {
+                    let role = request.role;
+                    let wish = Wish { csr: &request.csr, name: &request.name, role, ttl: HOST_TTL };
+                    ca.issue(&wish, now)
+                });
             match granted {
                 Ok(certified) => request.grant(certified.chain).await.unwrap(),
                 Err(why) => request.refuse(&why.to_string()).await.unwrap(),
@@ -36,7 +38,14 @@ impl Case<'_> {
     }
 
     fn asked<'a>(&self, token: &'a Token, name: &'a str) -> Enrolment<'a> {
-        Enrolment { addr: self.post.addr, server_name: Some(AGG), anchor: None, token, name }
+        Enrolment {
+            addr: self.post.addr,
+            server_name: Some(AGG),
+            anchor: None,
+            token,
+            name,
+            role: Role::Agent,
+        }
     }
 }
 
@@ -133,14 +142,14 @@ fn tokens_live_on_disk_and_several_processes_may_use_one_ca() {
     let token = house.ca.create_token(terms(&house, 20), house.now()).unwrap();
     let use_ten = |ca: &Ca| {
         for _ in 0..10 {
-            ca.use_token(&token.secret, HOST, T0).unwrap();
+            ca.use_token(&token.secret, HOST, Role::Agent, T0).unwrap();
         }
     };
     std::thread::scope(|scope| {
         scope.spawn(|| use_ten(&house.ca));
         scope.spawn(|| use_ten(&second));
     });
-    let refused = house.ca.use_token(&token.secret, HOST, T0).unwrap_err();
+    let refused = house.ca.use_token(&token.secret, HOST, Role::Agent, T0).unwrap_err();
     assert_eq!(refused.to_string(), "the token is used up");
     let digest = second.tokens().unwrap()[0].digest.clone();
     assert!(second.remove_token(&digest[..7]).is_err(), "too short to be sure");

@@ -1,0 +1,141 @@
+//! The authority, asked by an aggregator that does not have it: over the link to the peer that has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_link::identity::new_key_and_csr;
+use muster_link::{Identity, IdentityStore, Peer, crypto};
+use muster_proto::errors::chain;
+use serde_bytes::ByteBuf;
+
+use super::Authority;
+use crate::api::Peers as _;
+use crate::intake::{Renew, Renewer};
+use crate::peers::PeerLinks;
+use crate::peers::errand::{Errand, Renewed, Revocations};
+
+/// Longest wait for a peer that signs.
+const SIGN_WAIT: Duration = Duration::from_secs(10);
+/// Time between two questions for the revocation list.
+const REVOCATIONS_EVERY: Duration = Duration::from_secs(3);
+/// Time between two looks at our own certificate.
+const OWN_EVERY: Duration = Duration::from_secs(5);
+/// Pause after a renewal of our own certificate has failed.
+const OWN_RETRY: Duration = Duration::from_secs(60);
+
+/// Asks every peer until one signs.
+pub struct Distant {
+    links: Arc<PeerLinks>,
+}
+
+impl Distant {
+    /// Asks over these links.
+    pub fn new(links: Arc<PeerLinks>) -> Distant {
+        Distant { links }
+    }
+
+    async fn ask(&self, errand: &Errand) -> Result<Vec<Vec<u8>>, String> {
+        let mut why = "no other aggregator is linked".to_owned();
+        for peer in self.links.names() {
+            let asked = tokio::time::timeout(SIGN_WAIT, self.links.send(&peer, errand)).await;
+            let Ok(Ok(answer)) = asked else { continue };
+            match serde_cbor::from_slice::<Renewed>(&answer) {
+                Ok(Ok(certificates)) => {
+                    return Ok(certificates.into_iter().map(ByteBuf::into_vec).collect());
+                }
+                Ok(Err(refused)) => why = format!("{peer}: {refused}"),
+                Err(error) => why = format!("{peer}: its answer cannot be read: {error}"),
+            }
+        }
+        Err(why)
+    }
+}
+
+impl Renewer for Distant {
+    fn renew(&self, renew: &Renew) -> Result<Vec<Vec<u8>>, String> {
+        let errand = Errand::Renew { serial: renew.peer.serial.clone(), csr: renew.csr.clone() };
+        tokio::runtime::Handle::current().block_on(self.ask(&errand))
+    }
+}
+
+/// Answers a peer's errand that is the authority's business.
+pub async fn answer_peer(
+    authority: Option<Arc<Authority>>,
+    asker: Peer,
+    errand: Errand,
+) -> Vec<u8> {
+    let answered = tokio::task::spawn_blocking(move || match errand {
+        Errand::Renew { serial, csr } => {
+            let signed: Renewed = match authority {
+                Some(authority) => authority
+                    .renew_for(&asker, &serial, &csr)
+                    .map(|chain| chain.into_iter().map(ByteBuf::from).collect()),
+                None => Err("it has no certificate authority".to_owned()),
+            };
+            serde_cbor::to_vec(&signed)
+        }
+        Errand::Revocations { known } => {
+            serde_cbor::to_vec(&authority.map_or(Revocations::NotHere, |a| a.revocations(&known)))
+        }
+        Errand::Page(_) => Ok(Vec::new()),
+    });
+    answered.await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// Keeps our copy of the revocation list like that of the aggregator that has the authority.
+pub async fn follow_revocations(links: Arc<PeerLinks>, store: Arc<IdentityStore>) {
+    let mut known: Vec<u8> = crypto::sha256(b"").to_vec();
+    loop {
+        let errand = Errand::Revocations { known: known.clone() };
+        for peer in links.names() {
+            let asked = tokio::time::timeout(SIGN_WAIT, links.send(&peer, &errand)).await;
+            let Ok(Ok(answer)) = asked else { continue };
+            let Ok(Revocations::List(pem)) = serde_cbor::from_slice(&answer) else { continue };
+            match store.take_revocations(&pem) {
+                Ok(news) => {
+                    known = crypto::sha256(&pem).to_vec();
+                    if news {
+                        tracing::info!(peer, "The revocation list has changed.");
+                    }
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::error!(peer, error, "The revocation list of a peer cannot be used.");
+                }
+            }
+        }
+        tokio::time::sleep(REVOCATIONS_EVERY).await;
+    }
+}
+
+/// Renews our own certificate when it is due.
+pub async fn keep_own(renewer: Arc<dyn Renewer>, store: Arc<IdentityStore>) {
+    let jitter = fastrand::u64(..);
+    loop {
+        let mut pause = OWN_EVERY;
+        if store.now() >= store.identity().renew_at(jitter) {
+            let (renewer, store) = (renewer.clone(), store.clone());
+            let renewed = tokio::task::spawn_blocking(move || renew_own(&*renewer, &store)).await;
+            match renewed.unwrap_or_else(|_| Err("the signer failed".to_owned())) {
+                Ok(identity) => {
+                    let expires_at = identity.expires_at().as_secs();
+                    tracing::info!(expires_at, "Our own certificate is renewed.");
+                }
+                Err(why) => {
+                    tracing::error!(why, "Our own certificate is not renewed.");
+                    pause = OWN_RETRY;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn renew_own(renewer: &dyn Renewer, store: &IdentityStore) -> Result<Arc<Identity>, String> {
+    let identity = store.identity();
+    let key = new_key_and_csr(identity.name()).map_err(|error| chain(&error))?;
+    let certificates = renewer.renew(&Renew { csr: key.csr, peer: identity.me().clone() })?;
+    Identity::replace(identity.dir(), &key.key_pem, &certificates)
+        .and_then(|()| store.reload())
+        .map_err(|error| chain(&error))
+}
