@@ -482,7 +482,7 @@ fn completions_and_the_manual_come_from_the_words() {
         );
     }
     let man = runtime.block_on(run("man", &around(Path::new("/nowhere"))));
-    for word in [".TH musterctl", "COMMAND LOGS", "datacenter", "Exit codes"] {
+    for word in [".TH musterctl", "musterctl logs", "datacenter", "EXIT STATUS"] {
         assert!(man.contains(word), "{word} is missing in\n{man}");
     }
 }
