@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use muster_link::{Close, Connection, ControlTx, LaneRx, LinkError};
 use muster_proto::control::{FromAgent, FromAggregator};
+use muster_proto::errors::chain;
 use muster_proto::ids::StreamId;
 use muster_proto::lane::Lane;
 use muster_proto::talk::intake::{Greeting, Intake, Speaker, Verdict};
@@ -85,6 +86,19 @@ pub enum SessionError {
     InboxClosed,
 }
 
+impl SessionError {
+    /// Whether the agent is to blame: it sent what no good agent sends.
+    pub fn is_breach(&self) -> bool {
+        let broken =
+            |error: &LinkError| matches!(error, LinkError::Frame(_) | LinkError::Protocol(_));
+        match self {
+            SessionError::Refused(_) | SessionError::NoHello => true,
+            SessionError::Link(error) => broken(error),
+            SessionError::InboxClosed => false,
+        }
+    }
+}
+
 impl Desk {
     fn inbox(&self, lane: Lane) -> Option<&Inbox> {
         self.inboxes.iter().find(|inbox| inbox.board.lane == lane)
@@ -109,7 +123,7 @@ pub async fn serve(desk: Desk, connection: Connection) -> Result<(), SessionErro
     let (close, reason) = match &outcome {
         Ok(()) => (Close::Normal, String::new()),
         Err(SessionError::Refused(why)) => (Close::Refused, why.clone()),
-        Err(error) => (Close::Protocol, error.to_string()),
+        Err(error) => (Close::Protocol, chain(error)),
     };
     connection.close(close, &reason);
     outcome

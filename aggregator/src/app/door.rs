@@ -19,7 +19,7 @@ use super::DRAIN_PATIENCE;
 use crate::api::{Rooms, answer_peer};
 use crate::authority::{self, Authority};
 use crate::fatal::Fatal;
-use crate::intake::{self, Desk, SessionError};
+use crate::intake::{self, Desk};
 use crate::peers::errand::Errand;
 
 /// Threads that take connections. More bring nothing: the inbox has one thread per lane.
@@ -154,9 +154,9 @@ async fn agent(door: Door, connection: Connection) {
     door.counts.agents.fetch_sub(1, Ordering::Relaxed);
     match outcome {
         Ok(()) => tracing::debug!(host, "An agent left."),
-        Err(SessionError::Refused(why)) => {
+        Err(error) if error.is_breach() => {
             door.counts.refused.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(host, %remote, why, "An agent is refused.");
+            tracing::warn!(host, %remote, why = chain(&error), "An agent is refused.");
         }
         Err(error) => tracing::debug!(host, error = chain(&error), "An agent is gone."),
     }

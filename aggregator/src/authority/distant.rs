@@ -20,8 +20,8 @@ const SIGN_WAIT: Duration = Duration::from_secs(10);
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(3);
 /// Time between two looks at our own certificate.
 const OWN_EVERY: Duration = Duration::from_secs(5);
-/// Pause after a renewal of our own certificate has failed.
-const OWN_RETRY: Duration = Duration::from_secs(60);
+/// Longest pause after a renewal of our own certificate has failed; it doubles from [`OWN_EVERY`] on.
+const OWN_RETRY_MAX: Duration = Duration::from_secs(600);
 
 /// Asks every peer until one signs.
 pub struct Distant {
@@ -110,9 +110,10 @@ pub async fn follow_revocations(links: Arc<PeerLinks>, store: Arc<IdentityStore>
 
 /// Renews our own certificate when it is due.
 pub async fn keep_own(renewer: Arc<dyn Renewer>, store: Arc<IdentityStore>) {
-    let jitter = fastrand::u64(..);
+    let (jitter, mut pause) = (fastrand::u64(..), OWN_EVERY);
     loop {
-        let mut pause = OWN_EVERY;
+        // Before the first look the links to the peers come up.
+        tokio::time::sleep(pause).await;
         if store.now() >= store.identity().renew_at(jitter) {
             let (renewer, store) = (renewer.clone(), store.clone());
             let renewed = tokio::task::spawn_blocking(move || renew_own(&*renewer, &store)).await;
@@ -120,14 +121,14 @@ pub async fn keep_own(renewer: Arc<dyn Renewer>, store: Arc<IdentityStore>) {
                 Ok(identity) => {
                     let expires_at = identity.expires_at().as_secs();
                     tracing::info!(expires_at, "Our own certificate is renewed.");
+                    pause = OWN_EVERY;
                 }
                 Err(why) => {
                     tracing::error!(why, "Our own certificate is not renewed.");
-                    pause = OWN_RETRY;
+                    pause = (pause * 2).min(OWN_RETRY_MAX);
                 }
             }
         }
-        tokio::time::sleep(pause).await;
     }
 }
 

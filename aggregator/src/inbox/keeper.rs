@@ -72,7 +72,7 @@ impl Keeper {
             Offer::Repeat => {
                 self.board.repeats.fetch_add(1, Ordering::Relaxed);
             }
-            // Dropping the sender closes the connection; the agent hears why at its next hello.
+            // No ack will come: the agent finds this connection stuck and hears why at its next hello.
             Offer::OtherHost | Offer::Full => return,
         }
         self.waiting.push((arrival.stored.clone(), header.stream));
@@ -136,8 +136,10 @@ impl Keeper {
         self.group_bytes = 0;
         let moved: Vec<StreamId> = self.marks.pending().map(|(stream, _)| stream).collect();
         self.marks.on_synced();
-        for (stream, mark) in self.marks.iter().filter(|(stream, _)| moved.contains(stream)) {
-            self.board.put_mark(stream, mark);
+        for stream in moved {
+            if let Some(mark) = self.marks.mark(stream) {
+                self.board.put_mark(stream, mark);
+            }
         }
         self.board.committed(&self.spool);
         for (sender, stream) in self.waiting.drain(..) {

@@ -37,9 +37,12 @@ impl ControlTx {
         Ok(self.stream.write_chunk(Bytes::from(framed)).await?)
     }
 
-    /// Sends bytes as they are, to play a peer that breaks the rules.
-    #[cfg(test)]
-    pub(crate) async fn write_raw(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+    /// Sends bytes as they are. Only for tests, to play a peer that breaks the rules.
+    ///
+    /// # Errors
+    /// The end of the stream or connection.
+    #[doc(hidden)]
+    pub async fn write_raw(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
         Ok(self.stream.write_all(bytes).await?)
     }
 

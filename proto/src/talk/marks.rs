@@ -136,6 +136,11 @@ impl Marks {
         self.marks.get(&stream).map_or(Seq::NONE, |mark| mark.durable)
     }
 
+    /// The mark of one stream.
+    pub fn mark(&self, stream: StreamId) -> Option<&Mark> {
+        self.marks.get(&stream)
+    }
+
     /// All of them, by stream.
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Mark)> {
         self.marks.iter().map(|(stream, mark)| (*stream, mark))
