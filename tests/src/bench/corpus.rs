@@ -1,4 +1,5 @@
-//! Log lines as servers write them: about 200 bytes, four dialects, fresh numbers in every line.
+//! Log lines as servers write them: about 200 bytes, four dialects, fresh numbers and random
+//! ids in every line, so that they compress no better than real ones.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -64,36 +65,38 @@ fn put_line(out: &mut Vec<u8>, rng: &mut fastrand::Rng, number: u64) -> std::io:
     match rng.u8(..10) {
         0..=3 => writeln!(
             out,
-            "10.{b}.{c}.{d} - - [12/Mar/2026:14:{minute:02}:{second:02} +0000] \"GET {}{:x} HTTP/1.1\" {} {} \"https://en.wikipedia.org/\" \"{}\" {}.{milli:03}",
+            "10.{b}.{c}.{d} - - [12/Mar/2026:14:{minute:02}:{second:02} +0000] \"GET {}{:x} HTTP/1.1\" {} {} \"-\" \"{}\" {}.{milli:03} {:016x}",
             pick(rng, PATHS),
             id >> 40,
             if rng.u8(..20) == 0 { 404 } else { 200 },
             rng.u32(200..90_000),
             pick(rng, AGENTS),
             rng.u8(..2),
+            rng.u64(..),
         ),
         4..=5 => writeln!(
             out,
-            "Mar 12 14:{minute:02}:{second:02} mw{} {}[{}]: session {:08x} of user deploy{} from 10.{b}.{c}.{d} port {} changed state to closed after {} ms",
+            "Mar 12 14:{minute:02}:{second:02} mw{} {}[{}]: session {:016x} of user deploy{} from 10.{b}.{c}.{d} port {} changed state to closed after {} ms",
             rng.u16(1300..1500),
             pick(rng, UNITS),
             rng.u16(300..),
-            id >> 32,
+            rng.u64(..),
             d % 32,
             rng.u16(1024..),
             rng.u32(..60_000),
         ),
         6..=7 => writeln!(
             out,
-            "{{\"@timestamp\":\"2026-03-12T14:{minute:02}:{second:02}.{milli:03}Z\",\"level\":\"{}\",\"service\":\"{}\",\"trace_id\":\"{id:016x}\",\"client\":\"10.{b}.{c}.{d}\",\"message\":\"request finished\",\"status\":{},\"duration_ms\":{}}}",
+            "{{\"@timestamp\":\"2026-03-12T14:{minute:02}:{second:02}.{milli:03}Z\",\"level\":\"{}\",\"service\":\"{}\",\"trace_id\":\"{id:016x}{:016x}\",\"client\":\"10.{b}.{c}.{d}\",\"message\":\"request finished\",\"status\":{},\"duration_ms\":{}}}",
             pick(rng, LEVELS),
             pick(rng, UNITS),
+            rng.u64(..),
             if rng.u8(..20) == 0 { 503 } else { 200 },
             rng.u32(..5_000),
         ),
         _ => writeln!(
             out,
-            "2026-03-12 14:{minute:02}:{second:02},{milli:03} {} [pool-{}-thread-{}] {}: [node-{}] committed offset {} of partition topic-{}-{} in {} ms, generation {:08x}",
+            "2026-03-12 14:{minute:02}:{second:02},{milli:03} {} [pool-{}-thread-{}] {}: [node-{}] committed offset {} of partition topic-{}-{} in {} ms, generation {:016x}",
             pick(rng, LEVELS),
             rng.u8(1..9),
             rng.u8(1..64),
@@ -103,7 +106,7 @@ fn put_line(out: &mut Vec<u8>, rng: &mut fastrand::Rng, number: u64) -> std::io:
             b % 40,
             c % 12,
             rng.u16(1..900),
-            id >> 32,
+            rng.u64(..),
         ),
     }
 }

@@ -24,7 +24,7 @@ pub fn idle(extent: &Extent) -> Vec<Row> {
     assert!(Path::new(EXPORTER).exists(), "{EXPORTER} is missing: run `tests/setup.sh bench`");
     say(&format!("idle for {} s", extent.idle.as_secs()));
     let rig = Rig::new(ONE);
-    let agent = start_agent(&rig);
+    let mut agent = start_agent(&rig);
     let port = free_tcp_port();
     let mut command = Command::new(EXPORTER);
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
@@ -43,6 +43,7 @@ pub fn idle(extent: &Extent) -> Vec<Row> {
         let threads: f64 = used[n].threads.values().sum();
         [100.0 * threads.max(used[n].total - 0.01) / wall]
     };
+    assert!(agent.is_running(), "the agent ended:\n{}", agent.log_tail());
     let memory = ids.map(Memory::of);
     let row = |what: &str, unit: &'static str, values: &[f64]| Row::new("idle", what, unit, values);
     vec![

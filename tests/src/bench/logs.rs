@@ -105,8 +105,8 @@ fn round(corpus: &Corpus) -> Round {
     let began = Instant::now();
     let agent = rig.agent("bench1.eqiad.test", &options);
     let client = agent.process.as_ref().map(Process::id).expect("the agent runs");
-    until_released(&agent, corpus.lines);
-    let (wall, sent) = (began.elapsed().as_secs_f64(), Cpu::of(client));
+    let wall = until_released(&agent, corpus.lines).duration_since(began).as_secs_f64();
+    let sent = Cpu::of(client);
     let taken = Cpu::of(server).since(&before);
     until_stored(aggregator);
     let stored = Cpu::of(server).since(&before);
@@ -128,16 +128,19 @@ fn round(corpus: &Corpus) -> Round {
     }
 }
 
-/// Every line was read, and the aggregator has acked every frame.
-fn until_released(agent: &Agent, lines: u64) {
-    let mut quiet = 0;
+/// Every line was read, and the aggregator has acked every frame; says since when.
+fn until_released(agent: &Agent, lines: u64) -> Instant {
+    let (mut quiet, mut since) = (0, Instant::now());
     eventually("every line is acked", PATIENCE, || {
         let status = status::ask(&agent.run_dir()).ok()?;
         let waiting = status.lanes.iter().find(|lane| lane.lane == "logs")?.frames;
         let is_quiet = status.log_lines >= lines && waiting == 0;
         quiet = if is_quiet { quiet + 1 } else { 0 };
-        (quiet >= QUIET_LOOKS).then_some(())
-    });
+        if quiet <= 1 {
+            since = Instant::now();
+        }
+        (quiet >= QUIET_LOOKS).then_some(since)
+    })
 }
 
 /// The store has taken and sealed everything.
