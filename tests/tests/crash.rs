@@ -1,6 +1,8 @@
 //! kill -9 of the agent and of the aggregator that serves it, at random moments, while a program writes
 //! numbered lines into a file that is rotated: afterwards every line is found exactly once.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -22,6 +22,7 @@ const SETTINGS: Settings = Settings {
     budget_bytes: 1024 * 1024,
     reserve_bytes: 4096,
     recycle_max: 2,
+    stock_files: 1,
 };
 
 fn run(bytes: &[u8]) {

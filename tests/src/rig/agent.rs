@@ -138,12 +138,6 @@ impl Agent {
         self.folder.join("state")
     }
 
-    /// What it says of itself; `None` while it does not answer.
-    pub fn status(&self) -> Option<Value> {
-        let (code, out) = self.verb(&["status", "--json"]);
-        if code == 0 { serde_json::from_str(&out).ok() } else { None }
-    }
-
     /// All it has logged, over every start.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("log")).unwrap_or_default())

@@ -32,6 +32,7 @@ pub struct Writer {
     rotation: Rotation,
     next: u64,
     bytes: u64,
+    rng: fastrand::Rng,
 }
 
 impl Writer {
@@ -41,7 +42,14 @@ impl Writer {
     /// When the file cannot be made.
     pub fn new(path: &Path, rotation: Rotation) -> Writer {
         let file = File::options().create(true).append(true).open(path).expect("a log file");
-        Writer { path: path.to_owned(), file, rotation, next: 0, bytes: 0 }
+        Writer {
+            path: path.to_owned(),
+            file,
+            rotation,
+            next: 0,
+            bytes: 0,
+            rng: fastrand::Rng::with_seed(1),
+        }
     }
 
     /// Writes `count` lines in one go.
@@ -51,8 +59,12 @@ impl Writer {
     pub fn write(&mut self, count: u64) {
         for _ in 0..count {
             let number = self.next;
-            // About 200 bytes, as the reference corpus has.
-            let filler = "x".repeat(120 + (number % 60) as usize);
+            // About 200 bytes, a quarter of them chance, as access logs have.
+            let (trace, size) = (self.rng.u128(..), self.rng.u16(..));
+            let filler = format!(
+                "GET /wiki/Special:Version HTTP/1.1 200 {size} trace={trace:032x} \
+                 \"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\""
+            );
             let block = number / BLOCK_LINES;
             let line = format!("line {number} of block {block} {filler}\n");
             self.file.write_all(line.as_bytes()).expect("written");
