@@ -75,7 +75,7 @@ pub enum SessionError {
     /// The link says so.
     #[error("connection lost")]
     Link(#[from] LinkError),
-    /// No hello within [`HELLO_PATIENCE`].
+    /// No hello within `HELLO_PATIENCE`.
     #[error("no hello within {HELLO_PATIENCE:?}")]
     NoHello,
     /// The agent broke a rule of the conversation.

@@ -1,7 +1,7 @@
 //! `logs -f`: asks again and again for lines since a little before the last one, and drops repeats.
 //!
 //! Lines arrive out of order: hosts seal their frames up to a second late, and aggregators differ. So each
-//! question reaches [`OVERLAP`] back; what was seen is known by its identity, in bounded memory.
+//! question reaches a little further back; what was seen is known by its identity, in bounded memory.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;

@@ -26,6 +26,7 @@ pub struct Words {
     pub socket: Option<PathBuf>,
     /// An aggregator's HTTPS address, e.g. https://agg1.example.org:7480 [env: MUSTER_URL]
     #[arg(long, global = true, value_name = "URL")]
+    #[allow(rustdoc::bare_urls, reason = "it is the help text, too")]
     pub url: Option<String>,
     /// File with the token for --url; nobody else may read it
     #[arg(long, global = true, value_name = "PATH")]

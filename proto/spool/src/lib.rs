@@ -2,7 +2,7 @@
 //!
 //! Room: `proto/spool`.  May use: std, crc32c.  Used by: `agent`, `aggregator`.
 //! One writer ([`Spool`]) stages entries and notes and makes them durable with one sync a group; any
-//! number of [`Reader`]s follow it. The bytes on disk are described in [`format`].
+//! number of [`Reader`]s follow it. The bytes on disk are described in [`mod@format`].
 //!
 //! Rooms inside, in reading order: `format` (bytes), `disk` (the verbs) and `real_disk`, `segment` (walking the
 //! entries of one file), `notes` (the small map), `index` (what writer and readers share), `recover`
