@@ -3,6 +3,8 @@
 //!
 //! Each case has a rig of its own, one after another.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::net::UdpSocket;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
