@@ -32,9 +32,10 @@ check:
 	tests/deny.sh
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --document-private-items
 
+# BENCH=logs, idle or wire for one part; BENCH="logs --json --rounds 5" takes options too.
 bench: build
 	tests/setup.sh bench
-	target/release/bench
+	target/release/bench $(BENCH)
 
 # Coverage-guided fuzzing of one decoder: make fuzz TARGET=frame. Needs cargo-fuzz.
 fuzz:

@@ -5,13 +5,36 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use muster_proto::lane::Lane;
 
-/// Watches this host: metrics, health checks and logs, forwarded to the aggregators.
+/// How a run can end; also a section of the manual page.
+pub const EXIT_CODES: &str = "0 fine, 1 a problem was found (checks run, spool verify, spool export), 2 wrong \
+usage, 69 something needed is not available, 70 a bug, 77 permission denied, 78 wrong configuration or not enrolled.";
+/// What the environment says; also a section of the manual page.
+pub const ENVIRONMENT: &str = "MUSTER_AGENT_CONFIG: the configuration file, when --config is not given. MUSTER_LOG: \
+what `run` writes to standard error: error, warn, info (default), debug, trace.";
+/// Where things lie by default: path and what it is. A section of the manual page.
+pub const FILES: &[(&str, &str)] = &[
+    ("/etc/muster/agent.toml", "The configuration. The one in the package names every key."),
+    ("/etc/muster/agent.d/*.toml", "Drop-ins, laid over it in name order."),
+    ("/var/lib/muster/agent/identity", "Key, certificate and the authority's certificate."),
+    ("/var/lib/muster/agent/spool", "One spool per lane: what no aggregator has acked yet."),
+    ("/run/muster/agent.sock", "Status socket of the running agent."),
+];
+
+/// Watches this host (metrics, health checks, logs) and forwards everything to the aggregators.
 ///
-/// Exit codes: 0 ok, 1 problem found, 2 usage, 69 unavailable, 70 our bug, 77 permission, 78 config.
+/// To begin: write the configuration, `muster-agent check-config`, `muster-agent enroll`, then
+/// `muster-agent run`. `checks` and `metrics` work at once, without configuration or aggregator.
 #[derive(Debug, Parser)]
-#[command(name = "muster-agent", version, max_term_width = 100)]
+#[command(
+    name = "muster-agent",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    after_help = format!("Exit codes: {EXIT_CODES}\nEnvironment: {ENVIRONMENT}\nManual: muster-agent man | man -l -")
+)]
 pub struct Words {
-    /// Configuration file; the *.toml of the directory beside it (agent.d) are laid over it.
+    /// Configuration file. The *.toml of the directory agent.d beside it are laid over it in name order.
     #[arg(
         long,
         global = true,
@@ -28,43 +51,45 @@ pub struct Words {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run the agent in the foreground (systemd does this).
+    /// Run the agent in the foreground until SIGTERM or Ctrl-C.
     Run,
-    /// Check the configuration and its drop-ins, print every mistake, and exit with 78 if there is one.
+    /// Check the configuration and its drop-ins: every mistake with file, line, column and a hint.
     CheckConfig,
-    /// Show what the running agent does.
+    /// Show what the running agent does: uplink, lanes, checks, log sources.
     Status {
         /// Print JSON instead of text.
         #[arg(long)]
         json: bool,
     },
-    /// List the checks, or run them once here and now.
+    /// List the health checks, or run them once here and now.
     Checks {
-        /// Which.
+        /// List or run.
         #[command(subcommand)]
         verb: ChecksVerb,
     },
-    /// Read all metrics once and print them in the Prometheus text format.
+    /// Read all metrics of this host once and print them in the Prometheus text format.
     Metrics {
         /// Print JSON instead of the text format.
         #[arg(long)]
         json: bool,
     },
-    /// Ask an aggregator for this host's certificate, with a token from `muster-aggregator token create`.
+    /// Get this host's certificate from an aggregator, with a token from `muster-aggregator token create`.
     Enroll {
-        /// The token. Read from standard input when it is `-`.
+        /// The token; `-` reads it from standard input, so that it shows in no process list.
         #[arg(long, value_name = "TOKEN")]
         token: String,
-        /// The aggregator: name:port or name@address:port.
+        /// The aggregator that has the authority: name:port, or name@address:port where DNS has no such name.
         #[arg(long, value_name = "AGGREGATOR")]
         aggregator: String,
-        /// Name for the certificate; default: `[host] name`, else this host's name.
+        /// Name for the certificate [default: `name` of `[host]`, else this host's name]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
-    /// Look into the spool: the frames that wait for an aggregator. Works beside a running agent.
+    /// Look into the spool: the frames that wait for an aggregator.
+    ///
+    /// ls, verify and export only read, and work beside a running agent; repair needs it stopped.
     Spool {
-        /// Which.
+        /// What to do with it.
         #[command(subcommand)]
         verb: SpoolVerb,
     },
@@ -76,19 +101,23 @@ pub enum Verb {
     },
     /// Print the manual page.
     #[command(hide = true)]
-    Man,
+    Man {
+        /// Print muster-checks(7) instead: every check with its thresholds and what to do.
+        #[arg(long)]
+        checks: bool,
+    },
 }
 
 /// `checks …`
 #[derive(Debug, Subcommand)]
 pub enum ChecksVerb {
-    /// Every check the agent knows, and whether its object exists here.
+    /// Every check the agent knows, and how many objects it has on this host.
     List {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Evaluate now, without debounce. Exit code 1 when a verdict is not ok.
+    /// Ask every check now, without debounce. Exit code 1 when a verdict is not ok.
     Run {
         /// Only this check, e.g. fs.space.
         id: Option<String>,
@@ -119,22 +148,22 @@ pub enum SpoolVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Write frames to standard output: log lines and state as text, or the raw frames.
+    /// Write what waits to standard output: log lines and state records as text, or the raw frames.
     Export {
         /// Which lane.
         #[arg(long)]
         lane: LaneName,
-        /// First seq; default: the oldest there is.
+        /// First seq [default: the oldest there is]
         #[arg(long)]
         from: Option<u64>,
-        /// Last seq; default: the newest there is.
+        /// Last seq [default: the newest there is]
         #[arg(long)]
         to: Option<u64>,
         /// The frames byte for byte, one after another, instead of text.
         #[arg(long)]
         raw: bool,
     },
-    /// Rewrite damaged segments, keep every good frame, put the damaged files aside. The agent must be stopped.
+    /// Rewrite damaged segments, keep every good frame, put the damaged files aside. Stop the agent first.
     Repair {
         /// Which lane.
         #[arg(long)]

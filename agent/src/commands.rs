@@ -10,6 +10,7 @@ use crate::cli::{Verb, Words};
 use crate::config::Config;
 use crate::fatal::Fatal;
 
+mod check_page;
 mod checks;
 mod enroll;
 mod manual;
@@ -36,7 +37,7 @@ pub fn run(words: Words) -> Outcome {
         }
         Verb::Spool { verb } => spool::run(&Config::load(&words.config)?, verb),
         Verb::Completions { shell } => manual::completions(shell),
-        Verb::Man => manual::page(),
+        Verb::Man { checks } => manual::page(checks),
     }
 }
 

@@ -16,6 +16,8 @@ use muster_policy::document::{
 
 mod checks;
 mod logs;
+#[cfg(test)]
+mod reference;
 mod uplink;
 
 pub use checks::CheckConfig;
@@ -106,6 +108,13 @@ impl Config {
     /// Every mistake, with file, line, column and a hint.
     pub fn settle(sources: &[SourceText]) -> Result<Config, Complaints> {
         let document = Document::parse(sources);
+        let config = Config::read(&document);
+        document.verdict()?;
+        Ok(config)
+    }
+
+    /// Reads the keys; what is wrong with them stays in the document.
+    fn read(document: &Document<'_>) -> Config {
         let root = document.root();
         let agent = root.section("agent");
         let path = |section: &Section<'_>, key: &'static str, default: &str| {
@@ -124,8 +133,7 @@ impl Config {
         };
         agent.finish();
         root.finish();
-        document.verdict()?;
-        Ok(config)
+        config
     }
 
     /// The host's datacenter: as said, else the home of the uplink.
@@ -240,6 +248,17 @@ warn = "much"
                 agent.toml:17:8: `checks.fs.space.warn` must be a number
                     hint: it is string here
                 6 mistakes"#]],
+        );
+    }
+
+    #[test]
+    fn a_check_that_is_not_there_cannot_be_changed() {
+        check(
+            "[checks.'fs.spcae']\nwarn = 10\n",
+            expect![[r#"
+                agent.toml:1:1: there is no check `fs.spcae`
+                    hint: did you mean `fs.space`?
+                1 mistake"#]],
         );
     }
 

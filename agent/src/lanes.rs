@@ -167,11 +167,16 @@ pub fn spool_dir(state_dir: &Path, lane: Lane) -> PathBuf {
 
 fn settings(lane: Lane, budget_bytes: u64) -> Settings {
     const MIB: u64 = 1024 * 1024;
-    let segment_bytes = match lane {
-        Lane::State | Lane::Metrics => 8 * MIB,
-        Lane::Logs | Lane::Bulk => 16 * MIB,
-    };
-    Settings { segment_bytes, budget_bytes, reserve_bytes: MIB, recycle_max: 4 }
+    let base = Settings { recycle_max: 4, ..Settings::with_budget(budget_bytes) };
+    match lane {
+        // What says that the disk is full must not need the disk: this lane writes into files that are
+        // there already. Two of them hold hours of heartbeats and transitions that nobody acks.
+        Lane::State => {
+            Settings { segment_bytes: 4 * MIB, reserve_bytes: 0, stock_files: 2, ..base }
+        }
+        Lane::Metrics => Settings { segment_bytes: 8 * MIB, ..base },
+        Lane::Logs | Lane::Bulk => base,
+    }
 }
 
 /// The stream of a spool as the wire names it.

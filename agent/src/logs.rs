@@ -28,6 +28,7 @@ mod reader;
 mod settings;
 mod stats;
 mod tail;
+pub mod testing;
 mod thread;
 mod walk;
 mod watch;

@@ -29,6 +29,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_proto::cbor;
 use muster_proto::limits::ASK_BYTES_MAX;
 
 pub mod ask;
@@ -89,7 +90,7 @@ pub async fn answer(rooms: &Arc<Rooms>, ask: &Ask) -> Answer {
 
 /// Answers another aggregator, from this one's rooms only. In: CBOR of a [`Question`]; out: CBOR, for [`answer`].
 pub async fn answer_peer(rooms: &Arc<Rooms>, question: &[u8]) -> Vec<u8> {
-    let part = match serde_cbor::from_slice::<Question>(question) {
+    let part = match cbor::parse::<Question>(question, ASK_BYTES_MAX) {
         Ok(question) => ask_rooms(rooms, question, PEER_SEARCH).await,
         Err(error) => Err(Problem::question(format!("cannot read the question: {error}"))),
     };

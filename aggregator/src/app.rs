@@ -167,6 +167,12 @@ fn tls(identity: Arc<IdentityStore>) -> TlsAccept {
     })
 }
 
+fn start_inboxes(closed: Vec<ClosedInbox>) -> Result<(Vec<Inbox>, Vec<JoinHandle<()>>), Fatal> {
+    let started = closed.into_iter().map(ClosedInbox::start).collect::<Result<Vec<_>, _>>();
+    let started = started.map_err(|source| Fatal::System { what: "start a thread", source })?;
+    Ok(started.into_iter().unzip())
+}
+
 /// Everything started.
 struct Running {
     tasks: JoinSet<()>,
@@ -180,14 +186,7 @@ struct Running {
 
 impl Running {
     fn start(app: App) -> Result<Running, Fatal> {
-        let system = |source| Fatal::System { what: "start a thread", source };
-        let mut inboxes = Vec::new();
-        let mut inbox_threads = Vec::new();
-        for inbox in app.inboxes {
-            let (handle, thread) = inbox.start().map_err(system)?;
-            inboxes.push(handle);
-            inbox_threads.push(thread);
-        }
+        let (inboxes, inbox_threads) = start_inboxes(app.inboxes)?;
         let stop_following = Arc::new(AtomicBool::new(false));
         let counts: [Arc<FollowCounts>; 3] = Default::default();
         let followers = app.stores.follow(&inboxes, &counts, &stop_following, &app.config)?;

@@ -6,13 +6,56 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use muster_proto::lane::Lane;
 
+/// How a run can end; also a section of the manual page.
+pub const EXIT_CODES: &str = "0 fine, 1 a problem was found (spool verify), 2 wrong usage, 69 something needed is not \
+available, 70 a bug, 77 permission denied, 78 wrong configuration or no certificate.";
+/// What the environment says; also a section of the manual page.
+pub const ENVIRONMENT: &str = "MUSTER_AGGREGATOR_CONFIG: the configuration file, when --config is not given. \
+MUSTER_LOG: what `run` writes to standard error: error, warn, info (default), debug, trace.";
+/// Where things lie by default: path and what it is. A section of the manual page.
+pub const FILES: &[(&str, &str)] = &[
+    ("/etc/muster/aggregator.toml", "The configuration. The one in the package names every key."),
+    ("/etc/muster/aggregator.d/*.toml", "Drop-ins, laid over it in name order."),
+    (
+        "/var/lib/muster/aggregator/ca",
+        "The certificate authority, on the aggregator that has it. Back it up.",
+    ),
+    ("/var/lib/muster/aggregator/identity", "Key, certificate and the authority's certificate."),
+    (
+        "/var/lib/muster/aggregator/inbox",
+        "One inbox per lane: what was acked and no store has sealed yet.",
+    ),
+    (
+        "/var/lib/muster/aggregator/logs/CLASS",
+        "Log lines: one SQLite file a UTC day. Retention removes whole files.",
+    ),
+    ("/var/lib/muster/aggregator/metrics", "Samples: one SQLite file a UTC day."),
+    ("/var/lib/muster/aggregator/state.db", "The roster: hosts and their checks."),
+    (
+        "/var/lib/muster/aggregator/api.tokens",
+        "Hashes of the API's tokens. Remove a line to end a token at once.",
+    ),
+    (
+        "/run/muster/aggregator.sock",
+        "The API for musterctl on this machine: root, our user, group muster-admin.",
+    ),
+];
+
 /// Takes in what the agents of a datacenter send, keeps it, and answers questions about the fleet.
 ///
-/// Exit codes: 0 ok, 1 problem found, 2 usage, 69 unavailable, 70 our bug, 77 permission, 78 config.
+/// To begin: write the configuration, `muster-aggregator check-config`, `muster-aggregator init`, then
+/// `muster-aggregator run`. For each host: `muster-aggregator token create`. Ask with musterctl.
 #[derive(Debug, Parser)]
-#[command(name = "muster-aggregator", version, max_term_width = 100)]
+#[command(
+    name = "muster-aggregator",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    after_help = format!("Exit codes: {EXIT_CODES}\nEnvironment: {ENVIRONMENT}\nManual: muster-aggregator man | man -l -")
+)]
 pub struct Words {
-    /// Configuration file; the *.toml of the directory beside it (aggregator.d) are laid over it.
+    /// Configuration file. The *.toml of the directory aggregator.d beside it are laid over it in name order.
     #[arg(
         long,
         global = true,
@@ -29,13 +72,14 @@ pub struct Words {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run the aggregator in the foreground (systemd does this).
+    /// Run the aggregator in the foreground until SIGTERM or Ctrl-C.
     Run,
-    /// Check the configuration and its drop-ins, print every mistake, and exit with 78 if there is one.
+    /// Check the configuration and its drop-ins: every mistake with file, line, column and a hint.
     CheckConfig,
-    /// Make the certificate authority and this aggregator's certificate.
+    /// Make the certificate authority and this aggregator's certificate, once; or join an authority.
     ///
-    /// The first aggregator makes the authority. The others join with a token of role aggregator.
+    /// The first aggregator makes the authority. Each other one joins it: on the first,
+    /// `token create --role aggregator`; here, `init --join FIRST:7460 --token TOKEN`.
     Init {
         /// Organisation in the authority's name.
         #[arg(long, default_value = "Muster", value_name = "NAME")]
@@ -47,21 +91,23 @@ pub enum Verb {
         #[arg(long, value_name = "TOKEN", requires = "join")]
         token: Option<String>,
     },
-    /// One-time passwords with which hosts get their certificates.
+    /// Tokens: for hosts and aggregators to get their certificates, for admins to use the API.
     Token {
-        /// Which.
+        /// What to do.
         #[command(subcommand)]
         verb: TokenVerb,
     },
-    /// Certificates of the authority.
+    /// List or revoke certificates; on the aggregator that has the authority.
     Cert {
-        /// Which.
+        /// What to do.
         #[command(subcommand)]
         verb: CertVerb,
     },
-    /// Look into the inbox: the frames that wait for a store. Works beside a running aggregator.
+    /// Look into the inbox: the frames that wait for a store.
+    ///
+    /// ls and verify only read, and work beside a running aggregator; repair needs it stopped.
     Spool {
-        /// Which.
+        /// What to do with it.
         #[command(subcommand)]
         verb: SpoolVerb,
     },
@@ -79,18 +125,18 @@ pub enum Verb {
 /// `token …`
 #[derive(Debug, Subcommand)]
 pub enum TokenVerb {
-    /// Make a token and print it. It is stored only as a hash: this is the one time it is seen.
+    /// Make a token and print it. Only its hash is kept: this is the one time it is seen.
     Create {
-        /// How long it may be used, e.g. 1h.
+        /// How long it may be used: 30m, 1h, 90d.
         #[arg(long, default_value = "1h", value_parser = parse_span, value_name = "SPAN")]
         ttl: Duration,
-        /// How many certificates it may fetch.
+        /// How many certificates it may fetch; not for role admin.
         #[arg(long, default_value_t = 1, value_name = "N")]
         uses: u32,
-        /// Only for host names that match this glob.
+        /// Only for host names that match this glob [default: any]; for role admin: whose token it is
         #[arg(long, value_name = "GLOB")]
         host: Option<String>,
-        /// What the certificate is for.
+        /// What it is for.
         #[arg(long, default_value = "agent")]
         role: RoleName,
     },
@@ -99,13 +145,13 @@ pub enum TokenVerb {
 /// `cert …`
 #[derive(Debug, Subcommand)]
 pub enum CertVerb {
-    /// Certificates that were issued.
+    /// Every certificate that was issued, and whether it is revoked.
     Ls {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Revoke the certificates of a name, at once and for live connections too.
+    /// Revoke every certificate of a name. Live connections are closed.
     Revoke {
         /// Host name.
         name: String,
@@ -127,7 +173,7 @@ pub enum SpoolVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Rewrite damaged segments, keep every good frame. The aggregator must be stopped.
+    /// Rewrite damaged segments, keep every good frame. Stop the aggregator first.
     Repair {
         /// Which lane.
         #[arg(long)]

@@ -5,14 +5,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-
 use crate::app::App;
 use crate::cli::{Verb, Words};
 use crate::config::Config;
 use crate::fatal::Fatal;
 
 mod authority;
+mod manual;
 mod spool;
 
 /// What a verb gives back: an exit code, or what ended it.
@@ -40,22 +39,8 @@ pub fn run(words: Words) -> Outcome {
         Verb::Token { verb } => authority::token(&Config::load(&words.config)?, verb),
         Verb::Cert { verb } => authority::cert(&Config::load(&words.config)?, verb),
         Verb::Spool { verb } => spool::run(&Config::load(&words.config)?, verb),
-        Verb::Completions { shell } => {
-            let mut command = Words::command();
-            clap_complete::generate(
-                shell,
-                &mut command,
-                "muster-aggregator",
-                &mut std::io::stdout(),
-            );
-            Ok(ExitCode::SUCCESS)
-        }
-        Verb::Man => {
-            clap_mangen::Man::new(Words::command())
-                .render(&mut std::io::stdout())
-                .map_err(|source| Fatal::System { what: "print the manual page", source })?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Completions { shell } => manual::completions(shell),
+        Verb::Man => manual::page(),
     }
 }
 

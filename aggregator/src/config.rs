@@ -12,6 +12,9 @@ use muster_policy::document::{
     parse_host_name, parse_path, parse_word, read_with_drop_ins,
 };
 
+#[cfg(test)]
+mod reference;
+
 const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1024 * 1024;
 
@@ -109,6 +112,13 @@ impl Config {
     /// Every mistake, with file, line, column and a hint.
     pub fn settle(sources: &[SourceText]) -> Result<Config, Complaints> {
         let document = Document::parse(sources);
+        let config = Config::read(&document);
+        document.verdict()?;
+        Ok(config)
+    }
+
+    /// Reads the keys; what is wrong with them stays in the document.
+    fn read(document: &Document<'_>) -> Config {
         let root = document.root();
         let section = root.section("aggregator");
         let (name, datacenter) = identity(&section);
@@ -134,8 +144,7 @@ impl Config {
         for section in [section, listen, metrics, root] {
             section.finish();
         }
-        document.verdict()?;
-        Ok(config)
+        config
     }
 
     /// What holds for a log class.

@@ -117,8 +117,7 @@ impl ClosedInbox {
         let failed = |source| InboxError::Open { lane, source };
         let disk = RealDisk::open(&spool_dir(state_dir, lane)).map_err(failed)?;
         let segment_bytes = (budget_bytes / 16).clamp(4 * 1024 * 1024, 64 * 1024 * 1024);
-        let settings =
-            Settings { segment_bytes, budget_bytes, reserve_bytes: 1024 * 1024, recycle_max: 4 };
+        let settings = Settings { segment_bytes, ..Settings::with_budget(budget_bytes) };
         let fresh: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
         let (mut spool, _) = Spool::open(Arc::new(disk), settings, fresh).map_err(failed)?;
         for cursor in cursors {

@@ -7,5 +7,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod fuzz;
 pub mod rig;

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 mod agent;
 mod aggregator;
 mod ask;
+mod page;
 mod process;
 mod writer;
 
 pub use agent::{Agent, AgentOptions};
 pub use aggregator::Aggregator;
 pub use ask::{Answer, text};
+pub use page::page;
 pub use process::Process;
-pub use writer::{Rotation, Writer, numbered};
+pub use writer::{BLOCK_LINES, Rotation, Tally, Writer, numbered};
 
 /// Patience of [`eventually`] in tests: far more than anything needs, so that only a bug hits it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +44,12 @@ pub const TWO_AND_ONE: &[Place] = &[
     Place { name: "agg1.eqiad.test", datacenter: "eqiad" },
     Place { name: "agg2.eqiad.test", datacenter: "eqiad" },
     Place { name: "agg1.codfw.test", datacenter: "codfw" },
+];
+
+/// Two aggregators in one datacenter.
+pub const PAIR: &[Place] = &[
+    Place { name: "agg1.eqiad.test", datacenter: "eqiad" },
+    Place { name: "agg2.eqiad.test", datacenter: "eqiad" },
 ];
 
 /// One aggregator.
@@ -174,6 +182,14 @@ pub fn eventually<T>(wanted: &str, patience: Duration, mut probe: impl FnMut() -
         }
         assert!(began.elapsed() < patience, "not within {patience:?}: {wanted}");
         std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+/// Lets time pass: the pace of a story, never a way to wait for something (that is [`eventually`]).
+pub fn pause(span: Duration) {
+    let until = Instant::now() + span;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
     }
 }
 

@@ -1,7 +1,7 @@
 //! An aggregator dies, hangs, or is stopped: its agents go to the other one of the datacenter in about
 //! a second, then to the other datacenter, and come home; every line is there once at the end.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

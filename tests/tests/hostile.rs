@@ -3,7 +3,7 @@
 //!
 //! Each case has a rig of its own, one after another.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
 use std::net::UdpSocket;
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! Certificates: each way to be refused has its own sentence on both sides; a revocation reaches live
 //! connections at every aggregator; certificates renew themselves without a restart.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
 use std::time::{Duration, Instant};
 

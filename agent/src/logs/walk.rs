@@ -133,7 +133,8 @@ fn descend(dir: &Path, steps: &[Step], spec: (usize, &GlobSet), depth: usize, wa
     }
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        // A file where the glob has a directory: `/var/log/*/*.log` passes `/var/log/syslog`.
+        Err(error) if is_nothing_there(&error) => return,
         Err(error) => return walked.unreadable.push((dir.to_owned(), error)),
     };
     for entry in entries.flatten() {
@@ -167,7 +168,7 @@ fn enter(path: &Path, rest: &[Step], spec: (usize, &GlobSet), depth: usize, walk
             walked.files.push(Found { path: path.to_owned(), facts, spec: spec.0 });
         }
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if is_nothing_there(&error) => {}
         Err(error) => walked.unreadable.push((path.to_owned(), error)),
     }
 }
@@ -176,6 +177,10 @@ fn note_dir(dir: &Path, walked: &mut Walked) {
     if walked.dirs.len() < WATCH_DIRS_MAX && !walked.dirs.contains(dir) && dir.is_dir() {
         walked.dirs.insert(dir.to_owned());
     }
+}
+
+fn is_nothing_there(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
@@ -214,6 +219,7 @@ mod tests {
             .map(|found| found.path.strip_prefix(root).unwrap().to_str().unwrap())
             .collect();
         assert_eq!(names, expected);
+        assert!(walked.unreadable.is_empty(), "{:?}", walked.unreadable);
     }
 
     #[test]
@@ -226,6 +232,8 @@ mod tests {
         check("app/**/*.log", &[], &["app/x/out.log", "app/y/out.log", "app/y/z/deep.log"]);
         check("{a,b}.log", &[], &["a.log", "b.log"]);
         check("missing/*.log", &[], &[]);
+        // Files in the place of directories are not directories that cannot be read.
+        check("*/x/out.log", &[], &["app/x/out.log"]);
     }
 
     #[test]

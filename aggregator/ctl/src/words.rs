@@ -4,9 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Asks any aggregator about the whole fleet.
+/// Asks any aggregator about the whole fleet: hosts, checks, logs, metrics.
+///
+/// On an aggregator it uses the local socket and needs no setting. From elsewhere: --url, --token-file and --ca,
+/// or the same keys in ~/.config/muster/ctl.toml. Any aggregator answers for all; one that is silent is named.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "musterctl", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(
+    name = "musterctl",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    after_help = format!("Exit codes: {EXIT_CODES}\nConfig: {CONFIG}\nManual: musterctl man | man -l -")
+)]
 pub struct Words {
     /// What to do.
     #[command(subcommand)]
@@ -31,9 +41,12 @@ pub struct Words {
     pub color: Option<When>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 fine, 2 usage, 3 not found, 4 not authorised, 5 partial answer, 6 timeout, \
-69 aggregator unavailable, 70 bug, 77 permission, 78 config.\nConfig: ~/.config/muster/ctl.toml with the keys \
-url, socket, token-file, ca, color.";
+/// How a run can end; also a section of the manual page.
+pub const EXIT_CODES: &str = "0 fine, 2 wrong usage, 3 not found, 4 not authorised, 5 partial answer (an aggregator was \
+silent; standard error names it), 6 timeout, 69 aggregator unavailable, 70 a bug, 77 permission denied, 78 wrong config.";
+/// The config file; also a section of the manual page.
+pub const CONFIG: &str = "~/.config/muster/ctl.toml, or $XDG_CONFIG_HOME/muster/ctl.toml, with the keys url, socket, \
+token-file, ca, color. Flags win over the environment, the environment over this file.";
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
@@ -50,24 +63,25 @@ pub enum When {
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
-    /// Counts of hosts and checks, and which aggregators answer
+    /// Counts of hosts and checks, and which aggregators answer: begin here
     Status,
-    /// Hosts: `musterctl hosts datacenter=eqiad role=mariadb::* not state=live`
+    /// Hosts, all or selected: `musterctl hosts datacenter=eqiad not state=live`
     Hosts {
-        /// Terms, ANDed: KEY=PATTERN[,PATTERN…] or `not` KEY=…; keys: host datacenter role tag state aggregator os
-        /// kernel agent_version; a bare pattern is a host name
+        /// Terms, all of which must hold: KEY=PATTERN[,PATTERN…], or `not` before one. Keys: host, datacenter, role,
+        /// tag, state (live, late, lost, departed), aggregator, os, kernel, agent_version. A bare pattern is a host
+        /// name. Patterns may have `*` and `?`
         selector: Vec<String>,
     },
-    /// One host with its checks
+    /// One host: its facts and all its checks, with evidence
     Host {
-        /// Its name
+        /// Its full name
         name: String,
     },
-    /// Checks, problems first
+    /// Checks of all hosts, the worst first: `musterctl checks --state crit,warn`
     Checks(ChecksWords),
-    /// Log lines that contain QUERY, the latest last
+    /// Log lines that contain QUERY, the latest last; `-f` goes on with new ones
     Logs(LogsWords),
-    /// Last values of series, or a range: `musterctl metrics 'node_load1{host="db1"}' --since 1h`
+    /// Last values of series, or a range: `musterctl metrics 'node_load1{host=~"db.*"}' --since 1h`
     Metrics(MetricsWords),
     /// Completions for a shell
     #[command(hide = true)]
@@ -98,10 +112,10 @@ pub struct ChecksWords {
 pub struct LogsWords {
     /// Text that the line contains; nothing = every line
     pub query: Option<String>,
-    /// QUERY is a regular expression
+    /// Take QUERY as a regular expression
     #[arg(long)]
     pub regex: bool,
-    /// Case does not matter in QUERY
+    /// Ignore case in QUERY
     #[arg(short, long)]
     pub ignore_case: bool,
     /// From then on: 1h, 30m, 2026-11-20T10:00:00Z, "2026-11-20 10:00", 10:00, today, yesterday [default: 1h ago]
@@ -116,7 +130,7 @@ pub struct LogsWords {
     /// Only these log classes
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
-    /// This bad or worse: emerg, alert, crit, err, warning, notice, info, debug
+    /// Only lines this bad or worse: emerg, alert, crit, err, warning, notice, info, debug
     #[arg(long, value_name = "SEVERITY")]
     pub severity: Option<String>,
     /// Only these datacenters

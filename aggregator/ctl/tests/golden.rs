@@ -267,6 +267,11 @@ fn listings_for_people() {
         no host matches
         exit 0"#]],
     );
+}
+
+#[test]
+fn one_host_for_people() {
+    let server = Server::start(&[]);
     server.check(
         "host db1",
         expect![[r#"
@@ -477,7 +482,7 @@ fn completions_and_the_manual_come_from_the_words() {
         );
     }
     let man = runtime.block_on(run("man", &around(Path::new("/nowhere"))));
-    for word in [".TH musterctl", "COMMAND LOGS", "datacenter", "Exit codes"] {
+    for word in [".TH musterctl", "musterctl logs", "datacenter", "EXIT STATUS"] {
         assert!(man.contains(word), "{word} is missing in\n{man}");
     }
 }

@@ -1,3 +1,5 @@
+//! Every page, over a canned store and peers that answer, are silent or lie.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};

@@ -72,11 +72,11 @@ impl Stores {
         for inbox in inboxes {
             let board = inbox.board.clone();
             let lane = board.lane;
-            let common = Common { board, stop: stop.clone() };
+            let launch = Launch { board, stop: stop.clone() };
             let thread = match lane {
                 Lane::State => {
                     let store = StateStore::open(&self.state_path)?;
-                    let saved_upto = common.board.cursor(crate::follow::STATE_CURSOR);
+                    let saved_upto = launch.board.cursor(crate::follow::STATE_CURSOR);
                     let follower = StateFollower {
                         roster: self.roster.clone(),
                         store,
@@ -85,15 +85,15 @@ impl Stores {
                         saved_upto,
                         unsaved: Default::default(),
                     };
-                    common.start(follower, counts[0].clone())
+                    launch.start(follower, counts[0].clone())
                 }
                 Lane::Metrics => {
                     let follower = MetricFollower { store: self.metrics.clone() };
-                    common.start(follower, counts[1].clone())
+                    launch.start(follower, counts[1].clone())
                 }
                 Lane::Logs | Lane::Bulk => {
                     let follower = LogFollower { store: self.logs.clone() };
-                    common.start(follower, counts[2].clone())
+                    launch.start(follower, counts[2].clone())
                 }
             };
             let failed = |source| Fatal::System { what: "start a thread", source };
@@ -131,12 +131,13 @@ fn tell(removed: &[Removed]) {
     }
 }
 
-struct Common {
+/// What the thread of every follower needs.
+struct Launch {
     board: Arc<crate::inbox::InboxBoard>,
     stop: Arc<AtomicBool>,
 }
 
-impl Common {
+impl Launch {
     fn start<F: Follower + 'static>(
         self,
         follower: F,

@@ -1,5 +1,8 @@
 //! One entry of the inbox's spool: who sent it, and the frame as it came.
 
+/// One name. Bytes; its length stands in one byte.
+const NAME_BYTES: usize = 255;
+
 /// A parsed entry; borrows the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
@@ -17,13 +20,14 @@ pub struct Entry<'a> {
 pub struct NotAnEntry;
 
 impl<'a> Entry<'a> {
-    /// What stands before the frame. Names are cut at 255 bytes, which no certificate name reaches.
+    /// What stands before the frame. Names are cut at 255 bytes, between characters: no certificate name
+    /// is longer, but what a host calls its datacenter may be.
     pub fn head(host: &str, datacenter: &str) -> Vec<u8> {
         let mut head = Vec::with_capacity(host.len() + datacenter.len() + 2);
         for name in [host, datacenter] {
-            let name = &name.as_bytes()[..name.len().min(255)];
+            let name = &name[..name.floor_char_boundary(NAME_BYTES)];
             head.push(name.len() as u8);
-            head.extend_from_slice(name);
+            head.extend_from_slice(name.as_bytes());
         }
         head
     }
@@ -56,6 +60,12 @@ mod tests {
         let entry = Entry::parse(&bytes).unwrap();
         let expected = Entry { host: "db1.example.org", datacenter: "eqiad", frame: b"frame" };
         assert_eq!(entry, expected);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters_and_can_be_read() {
+        let head = Entry::head("db1", &"ä".repeat(200));
+        assert_eq!(Entry::parse(&head).unwrap().datacenter, "ä".repeat(127));
     }
 
     #[test]

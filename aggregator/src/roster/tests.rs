@@ -1,3 +1,5 @@
+//! The roll of the fleet on virtual time: life, repeats, gaps, limits, restarts.
+
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};

@@ -14,6 +14,7 @@ mod file;
 mod head;
 mod range;
 mod selector;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -85,6 +85,8 @@ struct File<'t> {
 pub struct Document<'t> {
     files: Vec<File<'t>>,
     complaints: RefCell<Vec<Complaint>>,
+    /// Dotted names of the keys that finished sections were asked for.
+    known: RefCell<BTreeSet<String>>,
 }
 
 impl<'t> Document<'t> {
@@ -102,7 +104,7 @@ impl<'t> Document<'t> {
             }));
             files.push(File { source, table: table.into_inner() });
         }
-        Document { files, complaints: RefCell::new(complaints) }
+        Document { files, complaints: RefCell::new(complaints), known: RefCell::default() }
     }
 
     /// The top level of all files together.
@@ -110,11 +112,19 @@ impl<'t> Document<'t> {
         let layers = self.files.iter().map(|file| Layer { file: file.source, table: &file.table });
         Section {
             complaints: &self.complaints,
+            known: &self.known,
             path: String::new(),
             layers: layers.collect(),
             head: None,
             asked: RefCell::default(),
         }
+    }
+
+    /// Dotted names of every key that was asked for, as in `logs.file.paths`, of sections that are finished.
+    ///
+    /// For tests that compare a reference configuration with the code: what stands there and what is read.
+    pub fn known_keys(&self) -> BTreeSet<String> {
+        self.known.borrow().clone()
     }
 
     /// All complaints, or `Ok` when there is none.
@@ -142,6 +152,7 @@ struct Layer<'d> {
 /// One table of the document: all files' tables of that name, the last one strongest.
 pub struct Section<'d> {
     complaints: &'d RefCell<Vec<Complaint>>,
+    known: &'d RefCell<BTreeSet<String>>,
     path: String,
     layers: Vec<Layer<'d>>,
     /// Where the table begins, for complaints about what is missing in it.
@@ -346,6 +357,7 @@ impl<'d> Section<'d> {
     /// Complains of every key that nobody asked for. Call it when all keys have been read.
     pub fn finish(self) {
         let asked = self.asked.borrow();
+        self.known.borrow_mut().extend(asked.iter().map(|key| self.join(key)));
         for layer in &self.layers {
             for key in layer.table.keys() {
                 let name: &str = key.get_ref();
@@ -407,6 +419,7 @@ impl<'d> Section<'d> {
     fn empty(&self, path: String) -> Section<'d> {
         Section {
             complaints: self.complaints,
+            known: self.known,
             path,
             layers: Vec::new(),
             head: None,
@@ -529,6 +542,24 @@ mod tests {
                     hint: did you mean `host`?
                 7 mistakes"#]],
         );
+    }
+
+    #[test]
+    fn known_keys_are_those_somebody_asked_for() {
+        let text = "[host]\nname = 'a'\n[[file]]\npath = '/1'\n".to_owned();
+        let sources = [SourceText { name: "0.toml".into(), text }];
+        let document = Document::parse(&sources);
+        let root = document.root();
+        let host = root.section("host");
+        let _ = (host.string("name"), host.strings("tags"));
+        host.finish();
+        for file in root.sections("file") {
+            let _ = file.string("path");
+            file.finish();
+        }
+        root.finish();
+        let known: Vec<String> = document.known_keys().into_iter().collect();
+        assert_eq!(known, ["file", "file.path", "host", "host.name", "host.tags"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! Rooms inside, in reading order: `format` (bytes), `disk` (the verbs) and `real_disk`, `segment` (walking the
 //! entries of one file), `notes` (the small map), `index` (what writer and readers share), `recover`
-//! (what a directory holds), `replay`, `writer` with `group` and `outcome`, `release` (cursors, freeing, dropping), `reader`, `tool`.
+//! (what a directory holds), `replay`, `writer` with `group` and `outcome`, `release` (cursors, freeing, dropping), `stock` (files made beforehand), `reader`, `tool`.
 //!
 //! Invariants
 //! - A seq is shown to a reader only after the sync that covers it returned without error.
@@ -32,6 +32,7 @@ mod recover;
 mod release;
 mod replay;
 mod segment;
+mod stock;
 pub mod testing;
 pub mod tool;
 mod writer;

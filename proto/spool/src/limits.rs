@@ -62,6 +62,9 @@ pub struct Settings {
     pub reserve_bytes: u64,
     /// Freed files kept for reuse. Default 4. `0` removes every freed file; syncing is then slower.
     pub recycle_max: usize,
+    /// Whole files made beforehand, so that a full disk does not stop the spool at once. Default 0.
+    /// They count as files kept for reuse; a spool with a stock needs no reserve.
+    pub stock_files: usize,
 }
 
 impl Settings {
@@ -72,12 +75,14 @@ impl Settings {
             budget_bytes,
             reserve_bytes: RESERVE_BYTES,
             recycle_max: RECYCLE_FILES_MAX,
+            stock_files: 0,
         }
     }
 
     pub(crate) fn bounded(mut self) -> Settings {
         self.segment_bytes = self.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX) / 8 * 8;
         self.reserve_bytes = self.reserve_bytes.min(SEGMENT_BYTES);
+        self.recycle_max = self.recycle_max.max(self.stock_files);
         self
     }
 

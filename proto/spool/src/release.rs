@@ -10,10 +10,8 @@ use crate::disk::FileId;
 use crate::limits::QUARANTINE_FILES_MAX;
 use crate::notes::{CURSOR, FLOOR, Part, key_of};
 use crate::outcome::{AppendError, CommitError};
+use crate::stock::Patience;
 use crate::writer::Spool;
-
-/// Commits between two tries to make the reserve again, at most. Commits.
-const RESERVE_WAIT_COMMITS_MAX: u32 = 64;
 
 /// Why a cursor did not move. Nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,8 +63,10 @@ pub(crate) struct Freeing {
     pub(crate) quarantined: usize,
     pub(crate) has_reserve: bool,
     pub(crate) dropped_entries: u64,
-    reserve_wait_commits: u32,
-    reserve_wait_next: u32,
+    reserve_patience: Patience,
+    /// The pool's files are known to be whole.
+    pub(crate) is_stock_proven: bool,
+    pub(crate) stock_patience: Patience,
 }
 
 impl Freeing {
@@ -80,8 +80,9 @@ impl Freeing {
             quarantined,
             has_reserve,
             dropped_entries: 0,
-            reserve_wait_commits: 0,
-            reserve_wait_next: 1,
+            reserve_patience: Patience::new(),
+            is_stock_proven: false,
+            stock_patience: Patience::new(),
         }
     }
 }
@@ -226,8 +227,7 @@ impl Spool {
     pub(crate) fn commit_in_need(&mut self, no_room: io::Error) -> Result<(), CommitError> {
         if self.freeing.has_reserve {
             self.freeing.has_reserve = self.disk.remove(FileId::Reserve).is_err();
-            self.freeing.reserve_wait_next = 1;
-            self.freeing.reserve_wait_commits = 0;
+            self.freeing.reserve_patience = Patience::new();
         }
         let had = self.freeing.pool.len();
         if self.notes.has_changes(Part::Cursors) && self.write_group(Part::Cursors).is_ok() {
@@ -291,6 +291,8 @@ impl Spool {
             let renamed = self.disk.rename(file, FileId::Free(id));
             if renamed.is_ok() {
                 self.freeing.pool.push(id);
+                // It may have been made in need, not taken from the stock.
+                self.freeing.is_stock_proven = false;
             }
             renamed
         } else {
@@ -334,11 +336,7 @@ impl Spool {
         if self.freeing.has_reserve || self.settings.reserve_bytes == 0 {
             return;
         }
-        self.freeing.reserve_wait_commits += 1;
-        if self.freeing.reserve_wait_commits >= self.freeing.reserve_wait_next {
-            self.freeing.reserve_wait_commits = 0;
-            self.freeing.reserve_wait_next =
-                (self.freeing.reserve_wait_next * 2).min(RESERVE_WAIT_COMMITS_MAX);
+        if self.freeing.reserve_patience.is_over() {
             self.make_reserve();
         }
     }

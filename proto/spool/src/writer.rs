@@ -71,6 +71,7 @@ impl Spool {
         spool.retire_released();
         spool.free_released();
         spool.make_reserve();
+        spool.make_stock();
         Ok((spool, opened))
     }
 
@@ -157,6 +158,7 @@ impl Spool {
         }
         self.free_released();
         self.remake_reserve();
+        self.remake_stock();
         Ok(self.durable_seq())
     }
 
@@ -307,10 +309,16 @@ impl Spool {
         }
     }
 
-    /// A file for the next group: a freed one if there is one.
-    fn start_segment(&mut self) -> Result<u64, CommitError> {
+    /// An id that no file ever had.
+    pub(crate) fn take_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
+        id
+    }
+
+    /// A file for the next group: a freed one if there is one.
+    fn start_segment(&mut self) -> Result<u64, CommitError> {
+        let id = self.take_id();
         self.active = None;
         while let Some(free) = self.freeing.pool.last().copied() {
             match self.disk.rename(FileId::Free(free), FileId::Segment(id)) {

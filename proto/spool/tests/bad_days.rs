@@ -13,7 +13,13 @@ use muster_spool::{
 const STREAM: [u8; 16] = [3; 16];
 
 fn settings() -> Settings {
-    Settings { segment_bytes: 8192, budget_bytes: 1 << 20, reserve_bytes: 2048, recycle_max: 2 }
+    Settings {
+        segment_bytes: 8192,
+        budget_bytes: 1 << 20,
+        reserve_bytes: 2048,
+        recycle_max: 2,
+        stock_files: 0,
+    }
 }
 
 fn open(disk: &Arc<MemDisk>) -> Spool {

@@ -18,6 +18,7 @@ fn settings(seed: u64) -> Settings {
         budget_bytes: 40 * 1024,
         reserve_bytes: if seed.is_multiple_of(3) { 0 } else { 2048 },
         recycle_max: (seed % 4) as usize,
+        stock_files: (seed % 3) as usize,
     }
 }
 

@@ -14,7 +14,13 @@ const HEAD: u64 = 64;
 const ENTRY: u64 = 32 + 200;
 
 fn settings() -> Settings {
-    Settings { segment_bytes: 4096, budget_bytes: 1 << 20, reserve_bytes: 0, recycle_max: 2 }
+    Settings {
+        segment_bytes: 4096,
+        budget_bytes: 1 << 20,
+        reserve_bytes: 0,
+        recycle_max: 2,
+        stock_files: 0,
+    }
 }
 
 fn open(disk: &Arc<MemDisk>) -> (Spool, Opened) {

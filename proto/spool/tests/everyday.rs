@@ -14,6 +14,7 @@ fn small() -> Settings {
         budget_bytes: 1 << 20,
         reserve_bytes: 4096,
         recycle_max: 2,
+        stock_files: 0,
     }
 }
 

@@ -11,7 +11,13 @@ use muster_spool::{Disk, ReadError, RealDisk, Settings, Spool};
 const STREAM: [u8; 16] = [8; 16];
 
 fn settings() -> Settings {
-    Settings { segment_bytes: 64 * 1024, budget_bytes: 8 << 20, reserve_bytes: 0, recycle_max: 2 }
+    Settings {
+        segment_bytes: 64 * 1024,
+        budget_bytes: 8 << 20,
+        reserve_bytes: 0,
+        recycle_max: 2,
+        stock_files: 0,
+    }
 }
 
 fn open(disk: &Arc<MemDisk>) -> Spool {

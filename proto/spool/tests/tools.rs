@@ -13,7 +13,13 @@ use muster_spool::{RealDisk, Settings, Spool, SpoolError};
 const STREAM: [u8; 16] = *b"fixture stream 1";
 
 fn settings() -> Settings {
-    Settings { segment_bytes: 4096, budget_bytes: 1 << 20, reserve_bytes: 0, recycle_max: 0 }
+    Settings {
+        segment_bytes: 4096,
+        budget_bytes: 1 << 20,
+        reserve_bytes: 0,
+        recycle_max: 0,
+        stock_files: 0,
+    }
 }
 
 fn open(dir: &Path) -> Spool {

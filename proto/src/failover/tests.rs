@@ -1,3 +1,5 @@
+//! Which aggregator to talk to, on virtual time.
+
 use super::*;
 
 fn ms(ms: u64) -> Mono {

@@ -108,9 +108,12 @@ fn host_name() -> String {
     if name.is_empty() || !name.chars().all(fits) { "localhost".to_owned() } else { name }
 }
 
+/// Looks for something promised; what was seen, or `None` while it is not there.
+type Look = fn(&Demo) -> Option<String>;
+
 /// Shows what is promised, and says whether all of it arrived.
 fn show(demo: Demo) -> (Demo, bool) {
-    let promises: [(&str, fn(&Demo) -> Option<String>); 5] = [
+    let promises: [(&str, Look); 5] = [
         ("this host is live", host_is_live),
         ("at least 20 verdicts", verdicts),
         ("node_load1 has a value", load),
@@ -133,7 +136,7 @@ fn show(demo: Demo) -> (Demo, bool) {
     (demo, kept)
 }
 
-fn keep(demo: &Demo, look: fn(&Demo) -> Option<String>) -> Option<String> {
+fn keep(demo: &Demo, look: Look) -> Option<String> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE && !demo.is_stopped() {
         if let Some(seen) = look(demo) {

@@ -43,7 +43,7 @@ impl Agent {
         let mut text = format!(
             "[agent]\nstate_dir = \"{}\"\nrun_dir = \"{}\"\n[host]\nname = \"{}\"\n",
             state_dir.display(),
-            self.folder.join("run").display(),
+            self.run_dir().display(),
             self.name,
         );
         match &options.uplink {
@@ -58,6 +58,11 @@ impl Agent {
         }
         text.push_str(&options.more);
         std::fs::write(self.config(), text).expect("the configuration is written");
+    }
+
+    /// Its directory of sockets.
+    pub fn run_dir(&self) -> PathBuf {
+        self.folder.join("run")
     }
 
     /// Its configuration file.
@@ -92,6 +97,18 @@ impl Agent {
         (output.status.code().unwrap_or(-1), text)
     }
 
+    /// What it says of itself; `None` while it does not answer.
+    pub fn status(&self) -> Option<Value> {
+        let (code, text) = self.verb(&["status", "--json"]);
+        (code == 0).then(|| serde_json::from_str(&text).ok()).flatten()
+    }
+
+    /// Frames of a lane that no aggregator has acked yet; `None` while the agent does not answer.
+    pub fn waiting(&self, lane: &str) -> Option<u64> {
+        let status = self.status()?;
+        status["lanes"].as_array()?.iter().find(|row| row["lane"] == lane)?["frames"].as_u64()
+    }
+
     /// Starts it.
     pub fn start(&mut self) {
         let mut command = Command::new(program("muster-agent"));
@@ -119,12 +136,6 @@ impl Agent {
     /// Its state directory, when the options did not name another.
     pub fn state_dir(&self) -> PathBuf {
         self.folder.join("state")
-    }
-
-    /// What it says of itself; `None` while it does not answer.
-    pub fn status(&self) -> Option<Value> {
-        let (code, out) = self.verb(&["status", "--json"]);
-        if code == 0 { serde_json::from_str(&out).ok() } else { None }
     }
 
     /// All it has logged, over every start.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Answer, PATIENCE, Place, Process, eventually, program};
+use super::{Answer, PATIENCE, Place, Process, eventually, free_tcp_port, program};
 
 /// A local question that takes longer has no answer.
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
@@ -18,6 +18,8 @@ pub struct Aggregator {
     pub place: Place,
     /// UDP port on loopback.
     pub port: u16,
+    /// TCP port on loopback of the plain pages for Prometheus.
+    pub metrics: u16,
     /// The running process.
     pub process: Option<Process>,
     folder: PathBuf,
@@ -26,7 +28,8 @@ pub struct Aggregator {
 impl Aggregator {
     pub(super) fn new(folder: &Path, place: Place, port: u16) -> Aggregator {
         std::fs::create_dir_all(folder).expect("a folder for the aggregator");
-        Aggregator { place, port, process: None, folder: folder.to_owned() }
+        let metrics = free_tcp_port();
+        Aggregator { place, port, metrics, process: None, folder: folder.to_owned() }
     }
 
     /// Its state directory.
@@ -47,12 +50,13 @@ impl Aggregator {
     pub(super) fn configure(&mut self, peers: &[(Place, u16)], more: &str) {
         let mut text = format!(
             "[aggregator]\nname = \"{}\"\ndatacenter = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\
-             [listen]\nquic = \"127.0.0.1:{}\"\nhttps = \"off\"\n",
+             [listen]\nquic = \"127.0.0.1:{}\"\nhttps = \"off\"\nmetrics = \"127.0.0.1:{}\"\n",
             self.place.name,
             self.place.datacenter,
             self.state_dir().display(),
             self.socket().display(),
             self.port,
+            self.metrics,
         );
         for (peer, port) in peers {
             let _ = write!(
@@ -108,9 +112,25 @@ impl Aggregator {
     /// # Panics
     /// When it does not come up.
     pub fn start(&mut self) {
+        self.launch();
+        self.wait_ready();
+    }
+
+    /// Starts it and waits for nothing.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn launch(&mut self) {
         let mut command = Command::new(program("muster-aggregator"));
         command.arg("--config").arg(self.config()).arg("run");
         self.process = Some(Process::start(&mut command, &self.folder.join("log")));
+    }
+
+    /// Waits until its socket answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn wait_ready(&mut self) {
         eventually("the aggregator answers", PATIENCE, || {
             let running = self.process.as_mut().is_some_and(Process::is_running);
             assert!(running, "the aggregator exited:\n{}", self.log_tail());

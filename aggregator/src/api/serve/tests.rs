@@ -1,3 +1,5 @@
+//! The API over real sockets: the metrics page alone, HTTPS with tokens, slow and hostile clients.
+
 use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};

@@ -24,7 +24,9 @@
 //! comes back with the bits it had; -0.0, NaN and infinities therefore go as bits. Groups are
 //! compressed apart so that one series costs a fiftieth of the block.
 
-use muster_proto::limits::{LABELS_MAX, NAME_BYTES_MAX, SCRAPES_MAX, SERIES_MAX};
+use muster_proto::limits::{
+    FRAME_RAW_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, SCRAPES_MAX, SERIES_MAX,
+};
 use muster_proto::metric::{MetricType, Series};
 
 use crate::stores::varint::{Reading, put, put_bytes, put_signed};
@@ -33,7 +35,8 @@ use crate::stores::varint::{Reading, put, put_bytes, put_signed};
 pub(super) const GROUP_SERIES: usize = 50;
 /// Scrapes in one block.
 pub(super) const BLOCK_SCRAPES_MAX: usize = SCRAPES_MAX;
-const SERIES_RAW_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A series table before compression. Bytes. It is the greater part of a dict, which came in one frame.
+const SERIES_RAW_BYTES_MAX: usize = FRAME_RAW_BYTES_MAX;
 const GROUP_RAW_BYTES_MAX: usize = GROUP_SERIES * (BLOCK_SCRAPES_MAX * 11 + 16);
 const MAGIC: [u8; 4] = *b"MMB1";
 const LEVEL: i32 = 3;

@@ -72,7 +72,10 @@ fn control_lengths_are_not_believed() {
     );
     check_control(vec![1], "the peer broke the protocol: a stream ends inside a message");
     check_control(vec![], "None");
-    check_control(vec![0, 0, 0, 0], "the peer broke the protocol: a message is cut short");
+    check_control(
+        vec![0, 0, 0, 0],
+        "the peer broke the protocol: a message is refused: document is cut short",
+    );
 }
 
 #[test]
@@ -80,12 +83,15 @@ fn control_depth_is_limited() {
     let mut deep = 60_001_u32.to_le_bytes().to_vec();
     deep.extend(std::iter::repeat_n(0x81, 60_000));
     deep.push(0);
-    check_control(deep, "the peer broke the protocol: a message is nested too deep");
+    check_control(
+        deep,
+        "the peer broke the protocol: a message is refused: document is nested deeper than 16",
+    );
     // {"Renew": {"csr": bytes of a length that is only announced}}
     let mut huge = b"\xa1\x65Renew\xa1\x63csr\x5b\x7f\xff\xff\xff\xff\xff\xff\xff".to_vec();
     let len = u32::try_from(huge.len()).unwrap().to_le_bytes();
     huge.splice(0..0, len);
-    check_control(huge, "the peer broke the protocol: a message is cut short");
+    check_control(huge, "the peer broke the protocol: a message is refused: document is cut short");
 }
 
 /// Sends `bytes` on a lane and expects these words where they are received.

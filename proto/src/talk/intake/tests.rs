@@ -1,3 +1,5 @@
+//! The aggregator's half of the conversation, message by message.
+
 use super::*;
 use crate::clock::Utc;
 

@@ -1,3 +1,5 @@
+//! The agent's half of the conversation, message by message.
+
 use super::*;
 use crate::control::LaneKnown;
 
