@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::fatal::Fatal;
 use crate::follow::FollowCounts;
 use crate::inbox::{ClosedInbox, Inbox};
-use crate::intake::{Desk, Renewer};
+use crate::intake::Desk;
 use crate::peers::{self, PeerLinks};
 use crate::tokens;
 
@@ -204,10 +204,7 @@ impl Running {
             state_dir: app.config.state_dir.clone(),
         };
         let rooms = Arc::new(own.rooms(&app.config, &app.stores));
-        let renewer: Arc<dyn Renewer> = match app.authority.clone() {
-            Some(authority) => authority,
-            None => Arc::new(authority::Distant::new(links.clone())),
-        };
+        let renewer = authority::renewer(app.authority.as_ref(), &links);
         let (draining, drained) = watch::channel(false);
         let (presence_tx, presence) = mpsc::unbounded_channel();
         let desk = Desk {
@@ -237,14 +234,11 @@ impl Running {
             tasks.spawn(peers::keep(links.clone(), dialer.clone(), peer.clone()));
         }
         tasks.spawn(authority::keep_own(renewer, app.identity.clone()));
-        if app.authority.is_some() {
-            tasks.spawn(authority::watch_revocations(
-                app.config.ca_dir.clone(),
-                app.identity.clone(),
-            ));
-        } else {
-            tasks.spawn(authority::follow_revocations(links.clone(), app.identity.clone()));
-        }
+        let (store, ca_dir) = (app.identity.clone(), app.config.ca_dir.clone());
+        match app.authority {
+            Some(_) => tasks.spawn(authority::watch_revocations(ca_dir, store)),
+            None => tasks.spawn(authority::follow_revocations(links, store)),
+        };
         tasks.spawn(keep::presence(presence, app.stores.roster.clone(), app.config.name.clone()));
         tasks.spawn(keep::house(app.stores.clone(), app.config.clone()));
         let secure = (tls(app.identity.clone()), tokens::check(&app.config.state_dir));

@@ -14,6 +14,7 @@ use muster_proto::clock::Utc;
 use muster_proto::errors::chain;
 
 use crate::intake::{Renew, Renewer};
+use crate::peers::PeerLinks;
 use crate::peers::errand::Revocations;
 
 mod distant;
@@ -90,6 +91,14 @@ impl Renewer for Authority {
         let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
         let renewed = ca.renew(&renew.peer.serial, &renew.csr, CERTIFICATE_TTL, (self.clock)());
         renewed.map(|certified| certified.chain).map_err(|error| chain(&error))
+    }
+}
+
+/// Who signs here: the authority, or else the peer that has it.
+pub fn renewer(authority: Option<&Arc<Authority>>, links: &Arc<PeerLinks>) -> Arc<dyn Renewer> {
+    match authority {
+        Some(authority) => authority.clone(),
+        None => Arc::new(Distant::new(links.clone())),
     }
 }
 

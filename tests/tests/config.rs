@@ -1,6 +1,8 @@
 //! Mistakes in configurations come out all at once, each with its place and a hint, and the exit codes
 //! say what kind of trouble it is.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;

@@ -127,11 +127,14 @@ fn agents_move_and_come_home_and_no_line_is_lost_or_doubled() {
     show("home again after it stands (home_stable is 2 s)", took);
 
     let serving = rig.place_of(&uplink(&agent).1);
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), agent.log().len());
     rig.aggregators[serving].stop();
     show("SIGTERM until the aggregator has ended", began.elapsed());
     let (_, took) = taken_over(&rig, &flow, &agent, &[1 - serving]);
     show("after that, a new line at the other one", took);
+    let said = agent.log()[before..].to_owned();
+    assert!(said.contains("asks us to go elsewhere"), "it was asked to go: {said}");
+    assert!(!said.contains("The connection is lost"), "it went before it had to: {said}");
     rig.aggregators[serving].start();
 
     let written = flow.end();

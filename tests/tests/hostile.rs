@@ -3,6 +3,8 @@
 //!
 //! Each case has a rig of its own, one after another.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
+
 use std::net::UdpSocket;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! Certificates: each way to be refused has its own sentence on both sides; a revocation reaches live
 //! connections at every aggregator; certificates renew themselves without a restart.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
+
 use std::time::{Duration, Instant};
 
 use muster_link::ca::{Ca, HOST_TTL, Wish};

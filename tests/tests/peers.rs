@@ -1,6 +1,8 @@
 //! A question asked of one aggregator is answered for all; what two of them have comes once; one that
 //! does not answer is named.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
