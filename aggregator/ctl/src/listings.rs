@@ -53,6 +53,12 @@ pub(crate) async fn status(client: &Client, paper: &mut Paper<'_>) -> Result<End
         rows,
         "no aggregators",
     )?;
+    for row in list(&answer, "aggregators") {
+        for problem in list(row, "problems") {
+            let (name, problem) = (text(row, "aggregator"), problem.as_str().unwrap_or_default());
+            writeln!(paper.out, "{name} {}", plain(problem))?;
+        }
+    }
     paper.ending(&answer)
 }
 

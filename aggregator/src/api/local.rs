@@ -50,6 +50,7 @@ fn fleet(rooms: &Rooms, ask: &FleetAsk) -> FleetPart {
         datacenter: rooms.datacenter.clone(),
         version: rooms.version.clone(),
         started_at: Stamp(rooms.started_at),
+        problems: (rooms.problems)(),
         ..FleetPart::default()
     };
     // A panic elsewhere while it was locked is a bug there; every roster method leaves it whole.

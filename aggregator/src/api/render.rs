@@ -106,7 +106,7 @@ fn status(fleet: &Fleet, unanswered: &[String]) -> Value {
             let hosts = fleet.hosts.values().filter(|host| host.aggregator == part.aggregator).count();
             json!({
                 "aggregator": part.aggregator, "datacenter": part.datacenter, "version": part.version,
-                "started_at": part.started_at, "hosts": hosts,
+                "started_at": part.started_at, "hosts": hosts, "problems": part.problems,
             })
         })
         .collect();

@@ -39,6 +39,8 @@ pub struct Rooms {
     pub restricted: BTreeSet<String>,
     /// This aggregator's own metrics, Prometheus text.
     pub own: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What is wrong with this aggregator now, a sentence each.
+    pub problems: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// What the time is.
     pub clock: fn() -> Utc,
     /// [`QUESTIONS_MAX`] turns.

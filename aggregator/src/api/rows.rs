@@ -148,6 +148,9 @@ pub struct FleetPart {
     pub known: Vec<Known>,
     /// There were more checks than fit.
     pub truncated: bool,
+    /// What is wrong with the aggregator itself, a sentence each.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// A log line.

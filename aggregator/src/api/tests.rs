@@ -92,6 +92,7 @@ fn rooms(name: &str, roster: Roster, telemetry: Canned, peers: Near) -> Arc<Room
         peers: Arc::new(peers),
         restricted: BTreeSet::from(["auth".to_owned()]),
         own: Arc::new(|| "muster_up 1\n".to_owned()),
+        problems: Arc::new(Vec::new),
         clock: || NOW,
         turns: Arc::new(Semaphore::new(QUESTIONS_MAX)),
     })

@@ -48,6 +48,7 @@ impl Own {
             .filter(|(_, class)| class.restricted)
             .map(|(name, _)| name.clone())
             .collect();
+        let inboxes = self.inboxes.clone();
         Rooms {
             name: config.name.clone(),
             datacenter: config.datacenter.clone(),
@@ -60,6 +61,7 @@ impl Own {
             }),
             peers: self.links.clone(),
             restricted,
+            problems: Arc::new(move || problems(&inboxes)),
             own: Arc::new(move || self.page()),
             clock: utc_now,
             turns: Arc::new(Semaphore::new(QUESTIONS_MAX)),
@@ -142,6 +144,15 @@ impl Own {
             page.gauge("muster_log_store_head_bytes", &[(String::new(), usage.head_bytes as f64)]);
         }
     }
+}
+
+/// Lanes that take nothing in, and why.
+fn problems(inboxes: &[Inbox]) -> Vec<String> {
+    let told = inboxes.iter().filter_map(|inbox| {
+        let why = inbox.board.refusal()?;
+        Some(format!("takes in no {}: {why}", inbox.board.lane))
+    });
+    told.collect()
 }
 
 /// A page that is being written.
