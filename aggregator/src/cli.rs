@@ -151,7 +151,7 @@ pub enum CertVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke every certificate of a name. Live connections are closed.
+    /// Revoke every certificate of a name, on every aggregator within seconds. Live connections are closed.
     Revoke {
         /// Host name.
         name: String,

@@ -68,12 +68,12 @@ pub enum Verb {
     Status,
     /// Hosts, all or selected: `musterctl hosts datacenter=eqiad not state=live`
     Hosts {
-        /// Terms, all of which must hold: KEY=PATTERN[,PATTERN…], or `not` before one. Keys: host, datacenter, role,
+        /// Terms, all of which must hold: KEY=PATTERN[,PATTERN...], or `not` before one. Keys: host, datacenter, role,
         /// tag, state (live, late, lost, departed), aggregator, os, kernel, agent_version. A bare pattern is a host
         /// name. Patterns may have `*` and `?`
         selector: Vec<String>,
     },
-    /// One host: its facts and all its checks, with evidence
+    /// One host: what it is, and all its checks
     Host {
         /// Its full name
         name: String,
