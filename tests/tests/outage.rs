@@ -92,10 +92,10 @@ fn backfilled(rig: &Rig, (down_at, up_at): (u64, u64)) {
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs()
 }
 
 /// The most memory the agent ever had, in KiB.
 fn peak_kib(agent: &Agent) -> u64 {
-    agent.process.as_ref().and_then(|process| process.status_kib("VmHWM:")).unwrap()
+    agent.process.as_ref().and_then(|process| process.status_kib("VmHWM:")).expect("it runs")
 }
