@@ -77,7 +77,6 @@ struct Life {
     /// Since when something is unacked without a break.
     unacked_since: Option<Mono>,
     rx_at: Mono,
-    ack_at: Mono,
     looked_at: Mono,
     suspected: Option<Why>,
     /// Nudged since the last packet.
@@ -125,7 +124,6 @@ impl Uplink {
             quiesced: false,
             unacked_since: None,
             rx_at: now,
-            ack_at: now,
             looked_at: now,
             suspected: None,
             nudged: false,
@@ -190,15 +188,16 @@ impl Uplink {
             self.counters.acks_ahead += 1;
             return;
         }
-        let moved = before != (line.acked, line.flying_bytes);
+        if before != (line.acked, line.flying_bytes) {
+            line.moved_at = Some(now);
+        }
+        let stuck = self.is_stuck(now);
         if let Some(life) = &mut self.life
-            && moved
+            && life.suspected == Some(Why::Stuck)
+            && !stuck
         {
-            life.ack_at = now;
-            if life.suspected == Some(Why::Stuck) {
-                life.suspected = None;
-                self.recovered = true;
-            }
+            life.suspected = None;
+            self.recovered = true;
         }
         self.settle(now);
     }
@@ -351,8 +350,18 @@ impl Uplink {
         self.lanes.iter_mut().find(|line| line.lane == lane)
     }
 
+    /// Some lane has waited for an ack for [`Timing::progress`]. Each lane has its own clock: a full disk
+    /// may still take the few bytes of one lane while another is stuck for good.
+    fn is_stuck(&self, now: Mono) -> bool {
+        let waits = |line: &LaneOut| line.moved_at.filter(|_| line.flying_bytes > 0);
+        self.lanes.iter().filter_map(waits).any(|at| now.since(at) >= self.timing.progress)
+    }
+
     /// Starts or stops the clocks.
     fn settle(&mut self, now: Mono) {
+        for line in &mut self.lanes {
+            line.moved_at = if line.flying_bytes > 0 { line.moved_at.or(Some(now)) } else { None };
+        }
         let unacked = self.in_flight_bytes() > 0;
         let Some(life) = &mut self.life else { return };
         if !unacked {
@@ -370,17 +379,21 @@ impl Uplink {
         let timing = self.timing;
         let life = self.life.as_mut()?;
         let since = life.unacked_since?;
-        if now.since(life.looked_at) > timing.poll * 3 {
+        let slept = now.since(life.looked_at);
+        if slept > timing.poll * 3 {
             // We slept ourselves (a stopped process, a paused machine): the peer is not to blame.
             life.rx_at = now;
-            life.ack_at = life.ack_at.after(now.since(life.looked_at));
+            for line in &mut self.lanes {
+                line.moved_at = line.moved_at.map(|at| at.after(slept).min(now));
+            }
         }
         life.looked_at = now;
         if life.suspected.is_some() {
             return None;
         }
         let silent = now.since(life.rx_at.max(since)) >= timing.liveness;
-        let stuck = now.since(life.ack_at.max(since)) >= timing.progress;
+        let stuck = self.is_stuck(now);
+        let life = self.life.as_mut()?;
         life.suspected = match (silent, stuck) {
             (true, _) => Some(Why::Silent),
             (false, true) => Some(Why::Stuck),

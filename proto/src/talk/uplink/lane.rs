@@ -36,6 +36,8 @@ pub(super) struct LaneOut {
     released: Seq,
     flying: VecDeque<Flight>,
     pub(super) flying_bytes: u64,
+    /// Since when something is under way without an ack that moves this lane.
+    pub(super) moved_at: Option<Mono>,
     /// What the pump is writing now.
     pub(super) turn: Option<Turn>,
     /// Length of the frame that did not fit last time.
@@ -69,6 +71,7 @@ impl LaneOut {
             released: acked,
             flying: VecDeque::new(),
             flying_bytes: 0,
+            moved_at: None,
             turn: None,
             wants: (Seq::NONE, 0),
             retry_at: None,
@@ -81,6 +84,7 @@ impl LaneOut {
     pub(super) fn restart(&mut self) {
         self.flying.clear();
         self.flying_bytes = 0;
+        self.moved_at = None;
         self.turn = None;
         self.wants = (Seq::NONE, 0);
         self.retry_at = None;

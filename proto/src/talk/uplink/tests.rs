@@ -146,6 +146,27 @@ fn two_clocks_run_while_data_is_unacked() {
 }
 
 #[test]
+fn a_lane_that_is_stuck_is_noticed_although_another_moves() {
+    let mut up = uplink(1);
+    up.on_welcome(ms(0), &welcome(&[], 1 << 20));
+    obey(&mut up, ms(0), 100);
+    let mut said = Vec::new();
+    for second in 1..=11 {
+        up.on_durable(Lane::State, Seq(second));
+        for tenth in 0..10 {
+            let now = ms(second * 1_000 + tenth * 100);
+            up.on_rx(now);
+            said.extend(obey(&mut up, now, 100));
+        }
+        up.on_ack(ms(second * 1_000 + 950), Lane::State, STATE, Seq(second));
+    }
+    said.retain(|word| word.starts_with("Suspect") || word == "Recovered");
+    assert_eq!(said, ["Suspect(Stuck)"], "an ack of the state lane changes nothing");
+    up.on_ack(ms(12_000), Lane::Logs, LOGS, Seq(1));
+    assert!(obey(&mut up, ms(12_000), 100).contains(&"Recovered".to_owned()));
+}
+
+#[test]
 fn our_own_sleep_is_not_the_peers_silence() {
     let mut up = uplink(1);
     up.on_welcome(ms(0), &welcome(&[], 1 << 20));

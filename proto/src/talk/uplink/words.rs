@@ -97,7 +97,7 @@ pub enum Order {
 pub enum Why {
     /// No packet for [`Timing::liveness`].
     Silent,
-    /// Packets, but no ack for [`Timing::progress`].
+    /// Packets, but no ack for some lane for [`Timing::progress`].
     Stuck,
 }
 
