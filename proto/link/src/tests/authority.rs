@@ -182,3 +182,37 @@ fn renewal_is_spread_around_two_thirds_of_the_life() {
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), [18, 19, 20, 21]);
     assert_eq!(identity.renew_at(5), identity.renew_at(5));
 }
+
+#[test]
+fn a_renewal_takes_name_and_role_from_the_list_and_needs_a_good_certificate() {
+    let house = House::new();
+    let (_, old) = house.certify(HOST, Role::Agent);
+    let csr = new_key_and_csr("root.example.org").unwrap().csr;
+    let renew = |serial: &[u8], now| house.ca.renew(serial, &csr, HOST_TTL, now);
+    let fresh = renew(&old.issued.serial, T0).unwrap();
+    assert_eq!((fresh.issued.name.as_str(), fresh.issued.role), (HOST, Role::Agent));
+    assert_eq!(house.ca.role_of(&fresh.issued.serial).unwrap(), Some(Role::Agent));
+    assert!(matches!(renew(&[1, 2, 3], T0), Err(CaError::Unknown { .. })));
+    let late = renew(&old.issued.serial, Utc(T0.0 + 31 * DAY_US)).unwrap_err();
+    assert!(late.to_string().contains("is expired"), "{late}");
+    house.ca.revoke(Which::Serial(&old.issued.serial), T0).unwrap();
+    let revoked = renew(&old.issued.serial, T0).unwrap_err();
+    assert!(revoked.to_string().contains("is revoked"), "{revoked}");
+}
+
+#[test]
+fn a_revocation_list_from_outside_only_grows() {
+    let house = House::new();
+    let store = house.store(AGG, Role::Aggregator);
+    let (_, first) = house.certify(HOST, Role::Agent);
+    let (_, second) = house.certify("db2.example.org", Role::Agent);
+    assert!(house.ca.crl().unwrap().is_empty());
+    house.ca.revoke(Which::Serial(&first.issued.serial), T0).unwrap();
+    let short = house.ca.crl().unwrap();
+    house.ca.revoke(Which::Serial(&second.issued.serial), T0).unwrap();
+    let long = house.ca.crl().unwrap();
+    assert!(store.take_revocations(&long).unwrap());
+    for no_news in [&long, &short, &b"noise".to_vec(), &Vec::new()] {
+        assert!(!store.take_revocations(no_news).unwrap());
+    }
+}
