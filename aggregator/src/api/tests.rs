@@ -265,7 +265,7 @@ fn hosts_and_checks_have_the_promised_fields() {
         expect![[r#"
         200 application/json
         {"aggregators":[
-        {"aggregator":"agg1","datacenter":"eqiad","hosts":1,"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"}],"checks":{"crit":1,"ok":1,"stale":0,"unknown":0,"warn":0},"datacenters":[
+        {"aggregator":"agg1","datacenter":"eqiad","hosts":1,"problems":[],"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"}],"checks":{"crit":1,"ok":1,"stale":0,"unknown":0,"warn":0},"datacenters":[
         {"datacenter":"eqiad","departed":0,"late":0,"live":1,"lost":0}],"hosts":{"departed":0,"late":0,"live":1,"lost":0,"total":1},"unanswered":[]}"#]],
     );
 }
