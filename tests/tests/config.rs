@@ -168,7 +168,7 @@ fn manuals_and_completions() {
             String::from_utf8(output.stdout).unwrap()
         };
         let page = output(&["man"]);
-        assert!(page.contains(".TH") && page.contains("SUBCOMMANDS"), "{name}: {page}");
+        assert!(page.contains(".TH") && page.contains(".SH COMMANDS"), "{name}: {page}");
         for shell in ["bash", "zsh", "fish"] {
             let script = output(&["completions", shell]);
             assert!(script.contains(name) && script.lines().count() > 20, "{name} {shell}");
@@ -178,12 +178,9 @@ fn manuals_and_completions() {
 
 #[test]
 fn packaged_configurations_parse() {
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/etc/muster");
     for (name, file) in [("muster-agent", "agent.toml"), ("muster-aggregator", "aggregator.toml")] {
-        let config = packaging.join(file);
-        if config.exists() {
-            let (code, out) = run(name, &config, &["check-config"]);
-            assert_eq!(code, 0, "{out}");
-        }
+        let (code, out) = run(name, &packaging.join(file), &["check-config"]);
+        assert_eq!(code, 0, "{name}: {out}");
     }
 }
