@@ -38,7 +38,7 @@ impl Story {
 
     fn log_options(rig: &Rig) -> (AgentOptions, Writer) {
         let logs = rig.dir().join("logs");
-        std::fs::create_dir(&logs).unwrap();
+        std::fs::create_dir(&logs).expect("a directory for the logs");
         let path = logs.join("app.log");
         let options =
             AgentOptions { logs: vec![format!("{}*", path.display())], ..AgentOptions::default() };
