@@ -27,9 +27,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A small fleet.
 pub struct Rig {
-    dir: tempfile::TempDir,
     /// The aggregators, in the order they were named; the first has the certificate authority.
     pub aggregators: Vec<Aggregator>,
+    /// Last, so that it is removed when nobody writes into it any more.
+    dir: tempfile::TempDir,
 }
 
 /// One aggregator of a [`Rig`], before it exists.

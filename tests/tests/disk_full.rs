@@ -21,8 +21,8 @@ const RESUMED_WITHIN: Duration = Duration::from_secs(10);
 static ALONE: Mutex<()> = Mutex::new(());
 
 struct Story {
-    rig: Rig,
     agent: Agent,
+    rig: Rig,
     writer: Writer,
 }
 
@@ -52,11 +52,13 @@ fn the_agents_disk() {
     let rig = Rig::new(ONE);
     let (options, mut writer) = Story::log_options(&rig);
     let mut agent = rig.enrolled("host1.test", &options);
-    let Some(mut disk) = SmallDisk::over(&agent.state_dir(), 64) else { return };
+    let Some(disk) = SmallDisk::over(&agent.state_dir(), 64) else { return };
     agent.start();
     writer.write(BURST_LINES);
     Tally::settle(&rig, writer.written(), PATIENCE);
-    let mut story = Story { rig, agent, writer };
+    let mut story = Story { agent, rig, writer };
+    // Unmounted before the rig removes its directory.
+    let mut disk = disk;
 
     eventually("the log lane is refused", PATIENCE, || {
         disk.fill();
@@ -116,11 +118,13 @@ fn an_aggregators_disk() {
     let place = rig.aggregators.iter().position(|a| a.place.name == serving).unwrap();
     rig.aggregators[place].stop();
     let folder = rig.aggregators[place].state_dir();
-    let Some(mut disk) = SmallDisk::over(&folder, 96) else { return };
+    let Some(disk) = SmallDisk::over(&folder, 96) else { return };
     rig.aggregators[place].start();
     // The other one makes way, so that the agent has only the full one for a while.
     rig.aggregators[1 - place].stop();
-    let mut story = Story { rig, agent, writer };
+    let mut story = Story { agent, rig, writer };
+    // Unmounted before the rig removes its directory.
+    let mut disk = disk;
     eventually("the agent is served by the one with the small disk", PATIENCE, || {
         (self::serving(&story.agent) == serving).then_some(())
     });
