@@ -82,8 +82,8 @@ fn two_aggregators_with_the_same_lines(rig: &Rig) {
         rig.configure(&agent, &options);
         agent.start();
         eventually("the aggregator has all of them", PATIENCE, || {
-            let page = format!("logs?q=numbered&host={host}&limit=1000");
-            let found = rig.aggregators[place].ask_local(&page).matches("numbered writer").count();
+            let page = format!("logs?q=block&host={host}&limit=1000");
+            let found = rig.aggregators[place].ask_local(&page).matches(" of block ").count();
             (found as u64 == DOUBLED).then_some(())
         });
         agent.stop();
@@ -108,7 +108,7 @@ fn copy_dir(from: &Path, to: &Path) {
 fn equal_ids_come_once(rig: &Rig) {
     two_aggregators_with_the_same_lines(rig);
     for aggregator in &rig.aggregators {
-        let answer = aggregator.ask(&["logs", "numbered", "--json", "--limit", "1000"]);
+        let answer = aggregator.ask(&["logs", "block", "--json", "--limit", "1000"]);
         assert_eq!(answer.code, 0, "{}", answer.err);
         assert_eq!(numbered(&answer), (0..DOUBLED).collect::<Vec<u64>>());
     }
