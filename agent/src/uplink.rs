@@ -4,7 +4,8 @@
 //!
 //! Two pure machines think, [`Pump`] obeys: [`Failover`] says whom to dial, adopt and leave, [`Uplink`]
 //! says what to send and what may be released. Everything that happens comes in as one event; after
-//! each event both machines are asked for orders until they have none.
+//! each event both machines are asked for orders until they have none. The first one's orders are
+//! obeyed in `connections.rs`, the second one's in `deliveries.rs`.
 //!
 //! ```text
 //! attempts (dial, hello, control) ─┐
@@ -18,40 +19,31 @@ use std::time::{Duration, Instant};
 
 use muster_link::{Close, Dialer};
 use muster_proto::clock::Mono;
-use muster_proto::control::{FromAgent, FromAggregator, Welcome};
+use muster_proto::control::FromAggregator;
 use muster_proto::errors::chain;
-use muster_proto::failover::{Datacenter, Failover, Order as Choice, Phase, Timing as Choices};
-use muster_proto::ids::Seq;
+use muster_proto::failover::{Failover, Phase, Timing as Choices};
 use muster_proto::lane::Lane;
-use muster_proto::talk::uplink::{LaneStart, Order, Speaker, Timing, Uplink};
+use muster_proto::talk::uplink::{LaneStart, Speaker, Timing, Uplink};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use crate::config::{AggregatorAddress, UplinkConfig};
+use crate::config::UplinkConfig;
 use crate::facts::clock::Clock;
 use crate::lanes::LaneHandle;
 
 mod attempt;
+mod connections;
+mod deliveries;
 mod renewal;
 mod turn;
+mod view;
 
-use attempt::{Attempt, Line, Told};
-use turn::{Job, LaneWriter, TurnTold};
+pub use view::UplinkView;
 
-/// What the rest of the agent may know of the uplink.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UplinkView {
-    /// `live`, `away`, `connecting`, `offline`.
-    pub phase: &'static str,
-    /// Aggregator that is live; empty when none is.
-    pub aggregator: String,
-    /// How many connections have been adopted: a full report is due when it moves.
-    pub adopted: u64,
-    /// When the last durable ack came.
-    pub acked_at: Option<Mono>,
-    /// Why the last attempt failed; empty when live.
-    pub failure: String,
-}
+use attempt::{Attempt, Told};
+use connections::Try;
+use deliveries::start_of;
+use turn::{LaneWriter, TurnTold};
 
 /// Everything the pump needs to begin.
 pub struct UplinkParts {
@@ -76,14 +68,6 @@ enum Event {
     Attempt(Attempt, Told),
     Probed(u32, bool),
     Turn(TurnTold),
-}
-
-/// One attempt and what has become of it.
-struct Try {
-    task: AbortHandle,
-    aggregator: String,
-    line: Option<Box<Line>>,
-    welcome: Option<Welcome>,
 }
 
 /// Obeys the two machines.
@@ -209,20 +193,6 @@ impl Pump {
         self.show();
     }
 
-    fn count_datagrams(&mut self) {
-        let Some(line) = self.live_try().and_then(|found| found.line.as_ref()) else { return };
-        let seen = line.connection.datagrams_received();
-        if seen != self.seen_datagrams {
-            self.seen_datagrams = seen;
-            let now = self.now();
-            self.uplink.on_rx(now);
-        }
-    }
-
-    fn live_try(&self) -> Option<&Try> {
-        self.tries.get(&self.live?)
-    }
-
     fn on(&mut self, event: Event) {
         let now = self.now();
         match event {
@@ -275,228 +245,6 @@ impl Pump {
         }
     }
 
-    fn on_turn(&mut self, now: Mono, told: TurnTold) {
-        match told {
-            TurnTold::Sent(sent) => self.uplink.on_sent(now, sent),
-            TurnTold::Missing { lane, from, to } => {
-                tracing::error!(%lane, %from, %to, "The spool lost frames.");
-                if let Some(handle) =
-                    self.parts.lanes.iter().find(|handle| handle.board.lane == lane)
-                {
-                    let records = to.0.saturating_sub(from.0) + 1;
-                    handle.board.lost(crate::lanes::Dropped {
-                        from,
-                        to,
-                        records,
-                        why: "spool-damage",
-                    });
-                }
-                self.uplink.on_missing(lane, from, to);
-            }
-            TurnTold::Done { life, lane, next_bytes, writer } => {
-                // A writer of an earlier connection has a broken stream: it is dropped with it.
-                if let Some(writer) = writer
-                    && life == self.adopted
-                {
-                    self.writers.insert(lane, writer);
-                }
-                self.uplink.on_send_done(now, life, lane, next_bytes);
-            }
-        }
-    }
-
-    fn look_at_lanes(&mut self) {
-        for handle in &self.parts.lanes {
-            let view = handle.board.view();
-            self.uplink.on_durable(view.lane, view.durable);
-            let first = handle.board.first();
-            if first > self.uplink.acked(view.lane).next() {
-                self.uplink.on_dropped(view.lane, Seq(first.0.saturating_sub(1)));
-            }
-        }
-    }
-
-    fn choose(&mut self, choice: Choice) {
-        let now = self.now();
-        match choice {
-            Choice::Resolve => {
-                // Names are resolved at every dial; the roster is what the configuration says.
-                let roster: Vec<Datacenter> =
-                    self.parts.config.datacenters.iter().map(roster_of).collect();
-                self.failover.on_resolved(now, &roster);
-            }
-            Choice::Dial { attempt, datacenter, aggregator } => {
-                self.dial(attempt, datacenter, aggregator)
-            }
-            Choice::Cancel { attempt } => {
-                if let Some(found) = self.tries.remove(&attempt) {
-                    found.task.abort();
-                    if let Some(line) = found.line {
-                        line.connection.close(Close::Normal, "not needed");
-                    }
-                }
-            }
-            Choice::Quiesce => self.uplink.on_drain(),
-            Choice::Resume => self.uplink.on_resume(),
-            Choice::Adopt { attempt } => self.adopt(now, attempt),
-            Choice::Close { attempt, leave } => self.close(attempt, leave.name()),
-            Choice::Probe { probe, datacenter, aggregator } => {
-                self.probe(probe, datacenter, &aggregator)
-            }
-        }
-    }
-
-    fn target(&self, datacenter: usize, aggregator: &str) -> Option<AggregatorAddress> {
-        let aggregators = &self.parts.config.datacenters.get(datacenter)?.aggregators;
-        aggregators.iter().find(|address| address.name == aggregator).cloned()
-    }
-
-    fn dial(&mut self, attempt: Attempt, datacenter: usize, aggregator: String) {
-        let Some(target) = self.target(datacenter, &aggregator) else {
-            let now = self.now();
-            return self.failover.on_lost(now, attempt, "not in the configuration");
-        };
-        tracing::debug!(aggregator, attempt, "Dialling.");
-        let hello = self.uplink.hello(false);
-        let task = attempt::run(
-            attempt,
-            self.parts.dialer.clone(),
-            target,
-            hello,
-            self.attempt_tx.clone(),
-        );
-        let task = self.tasks.spawn(task);
-        self.tries.insert(attempt, Try { task, aggregator, line: None, welcome: None });
-    }
-
-    fn probe(&mut self, probe: u32, datacenter: usize, aggregator: &str) {
-        let Some(target) = self.target(datacenter, aggregator) else { return };
-        let (dialer, hello, tell) =
-            (self.parts.dialer.clone(), self.uplink.hello(true), self.probe_tx.clone());
-        self.tasks.spawn(async move {
-            let asked = attempt::probe(&dialer, &target, hello);
-            let ok = matches!(tokio::time::timeout(PROBE_PATIENCE, asked).await, Ok(Ok(())));
-            let _ = tell.send((probe, ok));
-        });
-    }
-
-    fn adopt(&mut self, now: Mono, attempt: Attempt) {
-        let Some(found) = self.tries.get_mut(&attempt) else {
-            return self.failover.on_lost(now, attempt, "lost before it was adopted");
-        };
-        let Some(welcome) = found.welcome.take() else { return };
-        tracing::info!(
-            aggregator = found.aggregator,
-            datacenter = welcome.datacenter,
-            "Connected."
-        );
-        self.live = Some(attempt);
-        self.writers.clear();
-        self.adopted += 1;
-        self.seen_datagrams = 0;
-        self.uplink.on_welcome(now, &welcome);
-        self.look_at_lanes();
-    }
-
-    fn lose_live(&mut self, now: Mono) {
-        tracing::warn!(why = self.failover.last_failure(), "The connection is lost.");
-        self.live = None;
-        self.writers.clear();
-        self.uplink.on_disconnected(now);
-    }
-
-    /// Leaves a connection. The close carries the reason: a Bye before it would be overtaken by it.
-    fn close(&mut self, attempt: Attempt, reason: &str) {
-        if let Some(found) = self.tries.remove(&attempt) {
-            if let Some(line) = found.line {
-                line.connection.close(Close::Normal, reason);
-            }
-            found.task.abort();
-        }
-    }
-
-    fn deliver(&mut self, order: Order) {
-        match order {
-            Order::Send { life, lane, from, bytes_max } => {
-                self.begin_turn(Job { life, lane, from, bytes_max })
-            }
-            Order::Release { lane, upto } => {
-                if let Some(handle) =
-                    self.parts.lanes.iter().find(|handle| handle.board.lane == lane)
-                {
-                    handle.release(upto);
-                }
-            }
-            Order::Nudge => self.say(FromAgent::Nudge),
-            Order::Suspect(why) => {
-                tracing::warn!(?why, "The connection is suspected.");
-                let now = self.now();
-                self.failover.on_suspect(now);
-            }
-            Order::Recovered => {
-                let now = self.now();
-                self.failover.on_recovered(now);
-            }
-            Order::Forked { lane, durable } => {
-                tracing::error!(%lane, %durable, "The spool is older than what the aggregator has: it was restored from a copy. Remove the lane's spool directory to begin a new stream.");
-            }
-        }
-    }
-
-    fn begin_turn(&mut self, job: Job) {
-        let handle = self.parts.lanes.iter().find(|handle| handle.board.lane == job.lane);
-        let line = self.live_try().and_then(|found| found.line.as_ref());
-        let (Some(handle), Some(line)) = (handle, line) else {
-            let done =
-                TurnTold::Done { life: job.life, lane: job.lane, next_bytes: 0, writer: None };
-            let _ = self.turn_tx.send(done);
-            return;
-        };
-        let (connection, board) = (line.connection.clone(), handle.board.clone());
-        let writer = self.writers.remove(&job.lane);
-        self.tasks.spawn(turn::run(job, connection, writer, board, self.turn_tx.clone()));
-    }
-
-    fn renew_if_due(&mut self) {
-        let Some(csr) = self.renewal.due() else { return };
-        if self.live.is_none() {
-            return self.renewal.not_now();
-        }
-        self.say(FromAgent::Renew { csr });
-    }
-
-    /// Says something on the live connection. When several messages wait already, this one is not
-    /// needed: a nudge is among them, and a renewal is asked for again.
-    fn say(&self, message: FromAgent) {
-        if let Some(line) = self.live_try().and_then(|found| found.line.as_ref()) {
-            let _ = line.say.try_send(message);
-        }
-    }
-
-    fn show(&mut self) {
-        let phase = match self.failover.phase() {
-            Phase::LiveHome => "live",
-            Phase::LiveAway => "away",
-            Phase::Drain => "live",
-            Phase::Resolve | Phase::Race => "connecting",
-            Phase::Backoff => "offline",
-        };
-        let aggregator = self.live_try().map(|found| found.aggregator.clone()).unwrap_or_default();
-        let failure = if self.live.is_some() { "" } else { self.failover.last_failure() };
-        let view = UplinkView {
-            phase,
-            aggregator,
-            adopted: self.adopted,
-            acked_at: self.acked_at,
-            failure: failure.to_owned(),
-        };
-        self.parts.view.send_if_modified(|shown| {
-            let moved = *shown != view;
-            *shown = view;
-            moved
-        });
-    }
-
     /// Says goodbye to the live aggregator.
     async fn leave(&mut self, reason: &str) {
         if let Some(live) = self.live.take() {
@@ -504,17 +252,4 @@ impl Pump {
         }
         self.parts.dialer.close(Close::Normal, reason).await;
     }
-}
-
-/// A probe that takes longer has failed.
-const PROBE_PATIENCE: Duration = Duration::from_secs(3);
-
-fn start_of(handle: &LaneHandle) -> LaneStart {
-    let view = handle.board.view();
-    LaneStart { lane: view.lane, stream: view.stream, acked: view.released, durable: view.durable }
-}
-
-fn roster_of(datacenter: &crate::config::DatacenterConfig) -> Datacenter {
-    let aggregators = datacenter.aggregators.iter().map(|address| address.name.clone());
-    Datacenter { name: datacenter.name.clone(), aggregators: aggregators.collect() }
 }
