@@ -6,6 +6,7 @@
 //!
 //! - [`uplink`]: the agent's half, for one connection life after another.
 //! - [`intake`]: the aggregator's half, for one connection.
+//! - [`dict`]: what a lane stream has been told that its frames need.
 //! - [`marks`]: how far each stream has come at one aggregator, over all its connections.
 //!
 //! # What is said
@@ -32,6 +33,7 @@
 //!
 //! Absent on purpose: failover (who to talk to) is [`crate::failover`]; bytes on the wire are the link.
 
+pub mod dict;
 pub mod intake;
 pub mod marks;
 pub mod uplink;

@@ -7,6 +7,7 @@ use muster_link::{Connection, LaneTx, LinkError};
 use muster_proto::frame::Header;
 use muster_proto::ids::Seq;
 use muster_proto::lane::Lane;
+use muster_proto::talk::dict::SentDict;
 use muster_proto::talk::uplink::Sent;
 use muster_spool::{Entry, ReadError};
 use tokio::sync::mpsc;
@@ -56,7 +57,7 @@ pub enum TurnTold {
 /// One lane's stream on one connection, and the dict that was sent on it last.
 pub struct LaneWriter {
     tx: LaneTx,
-    dict: u64,
+    sent_dict: SentDict,
     board: Arc<LaneBoard>,
 }
 
@@ -76,17 +77,16 @@ impl LaneWriter {
         board: Arc<LaneBoard>,
     ) -> Result<LaneWriter, LinkError> {
         let tx = connection.open_lane(board.lane).await?;
-        Ok(LaneWriter { tx, dict: 0, board })
+        Ok(LaneWriter { tx, sent_dict: SentDict::default(), board })
     }
 
     async fn write(&mut self, entry: Entry) -> Result<(), LinkError> {
         let dict = Header::parse(&entry.bytes).map_or(0, |header| header.dict);
-        if dict != 0
-            && dict != self.dict
+        if self.sent_dict.is_due(dict)
             && let Some(frame) = self.board.dict(dict)
         {
             self.tx.write(Bytes::copy_from_slice(&frame)).await?;
-            self.dict = dict;
+            self.sent_dict.on_sent(dict);
         }
         self.tx.write(Bytes::from(entry.bytes)).await
     }

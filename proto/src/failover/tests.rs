@@ -372,3 +372,28 @@ fn whatever_is_said_there_is_one_live_connection_and_a_next_time() {
         }
     }
 }
+
+/// A machine that was suspended, or a process that was stopped: all timers are over at once.
+#[test]
+fn a_day_asleep_ends_in_a_few_orders_and_a_next_time() {
+    let day = 86_400_000;
+    let asleep: [(&str, Failover); 4] = [
+        ("racing", machine(2, 2)),
+        ("live", live(2, 2)),
+        ("suspecting", {
+            let mut machine = live(2, 2);
+            machine.on_suspect(ms(100));
+            machine
+        }),
+        ("in backoff", {
+            let mut machine = machine(2, 0);
+            orders(&mut machine, 0, 5_000);
+            machine
+        }),
+    ];
+    for (name, mut machine) in asleep {
+        let said = orders(&mut machine, day, day);
+        assert!(said.len() <= 6, "{name}: {said:?}");
+        assert!(machine.wake_at(ms(day)) < ms(day + 600_000), "{name}: hangs");
+    }
+}

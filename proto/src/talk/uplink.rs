@@ -28,7 +28,7 @@
 //!     let entries = reader.read(from, bytes_max)               in a blocking thread
 //!     for each: Missing{from, to} → uplink.on_missing(lane, from, to)
 //!               it is longer than what is left of bytes_max → stop, keep its length as `next_bytes`
-//!               header.dict != 0 and uplink.is_dict_due(lane, dict) → write the dict frame first
+//!               the stream's `SentDict` says that header.dict is due → write the dict frame first
 //!               lane_tx.write(entry).await; uplink.on_sent(now, Sent { life, lane, seq, bytes })
 //!     at last   uplink.on_send_done(now, life, lane, next_bytes or 0)
 //! Release { lane, upto }:  spool.advance("uplink", upto); durable with the next commit
@@ -318,12 +318,6 @@ impl Uplink {
             probe,
             lanes: self.lanes.iter().map(offer).collect(),
         }
-    }
-
-    /// True the first time it is asked about dict `number` on this connection: send it now, before
-    /// the frame that needs it.
-    pub fn is_dict_due(&mut self, lane: Lane, number: u64) -> bool {
-        self.lane_mut(lane).is_some_and(|line| line.is_dict_due(number))
     }
 
     /// Nothing is under way and no turn is being written.

@@ -7,9 +7,6 @@ use crate::ids::{Seq, StreamId};
 use crate::lane::Lane;
 use crate::limits::FRAME_BYTES_MAX;
 
-/// Dicts remembered as sent on one connection. More are sent again, which is harmless.
-const DICTS_MAX: usize = 64;
-
 /// A frame (or a hole left by a damaged one) that is under way.
 #[derive(Debug, Clone, Copy)]
 struct Flight {
@@ -46,7 +43,6 @@ pub(super) struct LaneOut {
     pub(super) retry_at: Option<Mono>,
     /// The aggregator has more of this stream than we: the spool went back in time.
     pub(super) forked: bool,
-    dicts: VecDeque<u64>,
 }
 
 /// A range the pump was told to send.
@@ -76,7 +72,6 @@ impl LaneOut {
             wants: (Seq::NONE, 0),
             retry_at: None,
             forked: false,
-            dicts: VecDeque::new(),
         }
     }
 
@@ -89,7 +84,6 @@ impl LaneOut {
         self.wants = (Seq::NONE, 0);
         self.retry_at = None;
         self.forked = false;
-        self.dicts.clear();
         self.sent = self.acked;
     }
 
@@ -162,18 +156,6 @@ impl LaneOut {
         }
         self.released = self.acked;
         Some(self.acked)
-    }
-
-    /// True the first time on this connection.
-    pub(super) fn is_dict_due(&mut self, number: u64) -> bool {
-        if self.dicts.contains(&number) {
-            return false;
-        }
-        if self.dicts.len() == DICTS_MAX {
-            self.dicts.pop_front();
-        }
-        self.dicts.push_back(number);
-        true
     }
 
     pub(super) fn is_ready(&self, now: Mono) -> bool {

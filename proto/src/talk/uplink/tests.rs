@@ -225,17 +225,6 @@ fn a_drain_lets_what_is_under_way_finish() {
 }
 
 #[test]
-fn a_dict_goes_once_a_connection() {
-    let mut up = uplink(1);
-    up.on_welcome(ms(0), &welcome(&[], 1));
-    assert!(up.is_dict_due(Lane::Logs, 7));
-    assert!(!up.is_dict_due(Lane::Logs, 7));
-    up.on_welcome(ms(0), &welcome(&[], 1));
-    assert!(up.is_dict_due(Lane::Logs, 7));
-    assert!(!up.is_dict_due(Lane::Bulk, 7), "no such lane here");
-}
-
-#[test]
 fn a_frame_that_is_dropped_while_its_turn_is_on_still_fills_the_window() {
     let mut up = uplink(5);
     up.on_welcome(ms(0), &welcome(&[], 1_000));
