@@ -11,7 +11,7 @@
 //! - A frame and the notes (source checkpoints) that come with it are in the same commit.
 //! - Nothing is sent before it is durable here: the board's `durable` moves after the sync.
 //! - When the disk refuses, the thread keeps what it has and tries again; it never exits for that.
-//!   Its channel fills, and the rule of the lane (DESIGN §2) decides who waits or is dropped.
+//!   `rule.rs` says which lane gathers, drops its oldest or lets its source wait meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use crate::logs::{Batch, Outlet};
 mod board;
 mod dicts;
 mod keeper;
+mod rule;
 
 pub use board::{Dropped, LaneBoard, LaneView};
 
@@ -174,7 +175,10 @@ fn settings(lane: Lane, budget_bytes: u64) -> Settings {
         Lane::State => {
             Settings { segment_bytes: 4 * MIB, reserve_bytes: 0, stock_files: 2, ..base }
         }
-        Lane::Metrics => Settings { segment_bytes: 8 * MIB, ..base },
+        // One file in stock: with a full disk there is always an older file to give up for the new frames.
+        Lane::Metrics => {
+            Settings { segment_bytes: 8 * MIB, reserve_bytes: 0, stock_files: 1, ..base }
+        }
         Lane::Logs | Lane::Bulk => base,
     }
 }

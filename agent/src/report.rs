@@ -30,7 +30,7 @@ use crate::checks::own::{CertificateFacts, LogFacts, OwnFacts, SpoolFacts, Uplin
 use crate::checks::{Board, Gatherer, Kept, ROUND_EVERY, Settings};
 use crate::facts::clock::Clock;
 use crate::host::Host;
-use crate::lanes::{Deposit, LaneHandle};
+use crate::lanes::{Deposit, Dropped, LaneHandle};
 use crate::logs::LogStats;
 use crate::uplink::UplinkView;
 
@@ -233,31 +233,36 @@ impl Report {
 
     fn beat(&mut self) {
         let at = self.clock().utc;
-        let mut records = self.gaps(at);
+        // Told with the next beat when this one finds no room.
+        let gaps: Vec<_> = self.parts.lanes.iter().map(|lane| lane.board.take_gaps()).collect();
+        let mut records = self.gap_records(&gaps, at);
         let interval_s = u32::try_from(self.parts.heartbeat.as_secs()).unwrap_or(u32::MAX);
         let backlog = self.parts.lanes.iter().map(backlog_of).collect();
         records.push(StateRecord::Heartbeat(Heartbeat { at, interval_s, backlog }));
-        self.send(records, false);
+        if !self.send(records, false) {
+            for (lane, untold) in self.parts.lanes.iter().zip(gaps) {
+                lane.board.put_back_gaps(untold);
+            }
+        }
     }
 
-    /// What the lanes dropped since the last time.
-    fn gaps(&self, at: Utc) -> Vec<StateRecord> {
-        let mut gaps = Vec::new();
-        for handle in &self.parts.lanes {
-            let board = &handle.board;
-            gaps.extend(board.take_gaps().into_iter().map(|dropped| {
+    /// What the lanes dropped, one list a lane.
+    fn gap_records(&self, gaps: &[Vec<Dropped>], at: Utc) -> Vec<StateRecord> {
+        let lanes = self.parts.lanes.iter().zip(gaps);
+        let records = lanes.flat_map(|(lane, gaps)| {
+            gaps.iter().map(move |dropped| {
                 StateRecord::Gap(Gap {
-                    lane: board.lane,
-                    stream: board.stream,
+                    lane: lane.board.lane,
+                    stream: lane.board.stream,
                     from: dropped.from,
                     to: dropped.to,
                     records: dropped.records,
                     why: dropped.why.to_owned(),
                     at,
                 })
-            }));
-        }
-        gaps
+            })
+        });
+        records.collect()
     }
 
     fn full_report(&mut self) {
@@ -274,20 +279,25 @@ impl Report {
         self.send(vec![bye], true);
     }
 
-    fn send(&mut self, records: Vec<StateRecord>, with_memory: bool) {
+    /// Hands a batch to the state lane; says whether it took it.
+    fn send(&mut self, records: Vec<StateRecord>, with_memory: bool) -> bool {
         let Some(lane) = self.parts.lanes.iter().find(|handle| handle.board.lane == Lane::State)
         else {
-            return;
+            return false;
         };
         let lane = lane.clone();
         match self.seal(records) {
             Ok(sealed) => {
                 let notes = if with_memory { self.memory() } else { Vec::new() };
-                if lane.try_deposit(Deposit { sealed: Some(sealed), dict: None, notes }).is_err() {
-                    self.owes_full |= with_memory;
-                }
+                let deposit = Deposit { sealed: Some(sealed), dict: None, notes };
+                let is_taken = lane.try_deposit(deposit).is_ok();
+                self.owes_full |= with_memory && !is_taken;
+                is_taken
             }
-            Err(error) => tracing::error!(error = chain(&error), "A report cannot be sealed."),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "A report cannot be sealed.");
+                false
+            }
         }
     }
 

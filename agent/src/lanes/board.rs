@@ -127,6 +127,15 @@ impl LaneBoard {
         std::mem::take(&mut self.slow().gaps)
     }
 
+    /// Gives back gaps that could not be told: they come again with the next [`take_gaps`](Self::take_gaps).
+    pub fn put_back_gaps(&self, untold: Vec<Dropped>) {
+        let gaps = &mut self.slow().gaps;
+        let later = std::mem::take(gaps);
+        for gap in untold.into_iter().chain(later) {
+            remember(gaps, gap);
+        }
+    }
+
     /// Moves the release mark forward; says whether it moved.
     pub(super) fn release(&self, upto: Seq) -> bool {
         self.released.fetch_max(upto.0, Ordering::AcqRel) < upto.0
@@ -146,33 +155,31 @@ impl LaneBoard {
         }
     }
 
-    pub(super) fn committed(&self, spool: &Spool) {
+    /// Shows what is durable now; says whether the disk had refused before.
+    pub(super) fn committed(&self, spool: &Spool) -> bool {
         self.durable.store(spool.durable_seq(), Ordering::Release);
         self.bytes.store(spool.usage().bytes, Ordering::Relaxed);
-        self.slow().refused = None;
+        let refused = self.slow().refused.take();
         self.changed.notify_one();
+        refused.is_some()
     }
 
     pub(super) fn freed(&self, spool: &Spool) {
         self.bytes.store(spool.usage().bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, why: String) {
-        self.slow().refused = Some(why);
+    /// Shows why the disk refuses; says whether that is news.
+    pub(super) fn refused(&self, why: &str) -> bool {
+        let refused = &mut self.slow().refused;
+        let is_news = refused.as_deref() != Some(why);
+        *refused = Some(why.to_owned());
+        is_news
     }
 
     /// Counts a loss and keeps it for the next report.
     pub fn lost(&self, dropped: Dropped) {
         self.dropped.fetch_add(dropped.records, Ordering::Relaxed);
-        let gaps = &mut self.slow().gaps;
-        let is_full = gaps.len() >= GAPS_MAX;
-        match gaps.last_mut() {
-            Some(last) if last.why == dropped.why || is_full => {
-                last.to = last.to.max(dropped.to);
-                last.records += dropped.records;
-            }
-            _ => gaps.push(dropped),
-        }
+        remember(&mut self.slow().gaps, dropped);
         self.changed.notify_one();
     }
 
@@ -197,5 +204,17 @@ impl LaneBoard {
 
     fn slow(&self) -> MutexGuard<'_, Slow> {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds a gap, to the last one when it has the same reason or there are [`GAPS_MAX`] already.
+fn remember(gaps: &mut Vec<Dropped>, dropped: Dropped) {
+    let is_full = gaps.len() >= GAPS_MAX;
+    match gaps.last_mut() {
+        Some(last) if last.why == dropped.why || is_full => {
+            last.to = last.to.max(dropped.to);
+            last.records += dropped.records;
+        }
+        _ => gaps.push(dropped),
     }
 }

@@ -1,4 +1,6 @@
 //! The thread of one lane: stamp, append, commit, free.
+//!
+//! Room: `agent::lanes`.  May use: `rule`, `dicts`, `board`.  Used by: `lanes`.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -7,9 +9,10 @@ use std::time::{Duration, Instant};
 use muster_proto::errors::chain;
 use muster_proto::ids::Seq;
 use muster_proto::lane::Lane;
-use muster_spool::{AppendError, Spool};
+use muster_spool::{AppendError, CommitError, Limit, Spool};
 
 use super::dicts::Dicts;
+use super::rule::{Rule, Shortage, gathers_while_refused, when_short};
 use super::{Deposit, Dropped, LaneBoard, ToLane, UPLINK_CURSOR};
 
 /// A group is synced when it holds this much. Bytes. Syncs cost per call, not per byte, below it.
@@ -18,8 +21,8 @@ const COMMIT_BYTES: u64 = 1024 * 1024;
 const COMMIT_AGE: Duration = Duration::from_millis(50);
 /// Pause before a disk that refused is asked again; resumption within a second is promised.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
-/// How much of a lane that may drop is dropped at once. Bytes.
-const DROP_BYTES: u64 = 1024 * 1024;
+/// How much of a lane that may drop is dropped at once. Bytes; whole files go, so this is the oldest one.
+const DROP_BYTES: u64 = 1;
 
 pub(super) struct Keeper {
     lane: Lane,
@@ -28,6 +31,8 @@ pub(super) struct Keeper {
     dicts: Dicts,
     /// Bytes appended since the last commit, and since when.
     group: Option<(u64, Instant)>,
+    /// When a disk that refused is asked again.
+    retry_at: Option<Instant>,
     /// Release mark already given to the spool.
     freed: u64,
 }
@@ -36,7 +41,7 @@ impl Keeper {
     pub(super) fn new(lane: Lane, spool: Spool, board: Arc<LaneBoard>) -> Keeper {
         let dicts = Dicts::restore(&spool, &board);
         let freed = board.released();
-        Keeper { lane, spool, board, dicts, group: None, freed }
+        Keeper { lane, spool, board, dicts, group: None, retry_at: None, freed }
     }
 
     /// Runs until every sender is gone, then commits what is left.
@@ -57,21 +62,26 @@ impl Keeper {
             }
         }
         if self.group.is_some() {
-            // Last try: what cannot be kept now is read again from its source after the restart.
-            self.try_commit();
+            // Last try, and it says itself why it failed. Lines are read again after the restart.
+            let _ = self.try_commit();
         }
     }
 
-    /// How long the open group may still grow.
+    /// How long the open group may still grow, or the disk is left alone.
     fn wait(&self) -> Option<Duration> {
         let (_, since) = self.group?;
-        Some(self.age_max().saturating_sub(since.elapsed()))
+        Some(match self.retry_at {
+            Some(at) => at.saturating_duration_since(Instant::now()),
+            None => self.age_max().saturating_sub(since.elapsed()),
+        })
     }
 
     fn is_due(&self) -> bool {
-        self.group.is_some_and(|(bytes, since)| {
-            bytes >= COMMIT_BYTES || since.elapsed() >= self.age_max()
-        })
+        let Some((bytes, since)) = self.group else { return false };
+        match self.retry_at {
+            Some(at) => Instant::now() >= at,
+            None => bytes >= COMMIT_BYTES || since.elapsed() >= self.age_max(),
+        }
     }
 
     fn age_max(&self) -> Duration {
@@ -94,7 +104,7 @@ impl Keeper {
                     let records = deposit.sealed.as_ref().map_or(0, |sealed| sealed.facts.records);
                     return self.lost(records.into(), "frame-too-long");
                 }
-                Err(_) => self.make_room(),
+                Err(AppendError::Full { limit, .. }) => self.make_room(limit),
             }
         }
     }
@@ -121,58 +131,74 @@ impl Keeper {
         Ok(bytes)
     }
 
-    /// The spool is full or the disk refuses.
-    fn make_room(&mut self) {
-        self.free();
-        if self.group.is_some() && !self.try_commit() {
-            return std::thread::park_timeout(RETRY_PAUSE);
-        }
-        match self.lane {
-            // Files and the journal keep their lines until there is room.
-            Lane::Logs | Lane::Bulk => std::thread::park_timeout(RETRY_PAUSE),
-            Lane::State | Lane::Metrics => {
-                let dropped = self.spool.drop_oldest(DROP_BYTES);
-                if dropped.entries == 0 {
-                    return std::thread::park_timeout(RETRY_PAUSE);
-                }
-                self.board.lost(Dropped {
-                    from: Seq(dropped.from),
-                    to: Seq(dropped.to),
-                    records: dropped.entries,
-                    why: "spool-budget",
-                });
+    /// The spool takes no more. Most often it is enough to write what is staged, or to free what was
+    /// acked meanwhile; only when neither helps the lane's rule is asked.
+    fn make_room(&mut self, limit: Limit) {
+        let is_freed = self.free();
+        if self.group.is_some() || limit == Limit::Staged {
+            if let Err(error) = self.try_commit() {
+                self.give_way(Shortage::of_disk(&error));
             }
+        } else if !is_freed {
+            self.give_way(Shortage::Budget);
         }
     }
 
+    fn give_way(&mut self, shortage: Shortage) {
+        // The newest file stays until a younger one is written: giving it up would make no room on disk.
+        let has_old = self.spool.usage().segments > 1 || shortage == Shortage::Budget;
+        match when_short(self.lane, shortage) {
+            Rule::DropOldest { why } if has_old => {
+                let dropped = self.spool.drop_oldest(DROP_BYTES);
+                if dropped.bytes == 0 {
+                    return std::thread::park_timeout(RETRY_PAUSE);
+                }
+                if dropped.entries > 0 {
+                    let (from, to) = (Seq(dropped.from), Seq(dropped.to));
+                    self.board.lost(Dropped { from, to, records: dropped.entries, why });
+                }
+            }
+            Rule::DropOldest { .. } | Rule::Wait => std::thread::park_timeout(RETRY_PAUSE),
+        }
+    }
+
+    /// Writes the group. While the disk refuses, a lane that gathers goes on taking deposits.
     fn commit(&mut self) {
-        while !self.try_commit() {
+        while self.try_commit().is_err() {
+            if gathers_while_refused(self.lane) {
+                self.retry_at = Some(Instant::now() + RETRY_PAUSE);
+                return;
+            }
             std::thread::park_timeout(RETRY_PAUSE);
             self.free();
         }
     }
 
-    fn try_commit(&mut self) -> bool {
+    fn try_commit(&mut self) -> Result<(), CommitError> {
         match self.spool.commit() {
             Ok(_) => {
                 self.group = None;
-                self.board.committed(&self.spool);
-                true
+                self.retry_at = None;
+                if self.board.committed(&self.spool) {
+                    tracing::info!(lane = %self.lane, "The spool can be written again.");
+                }
+                Ok(())
             }
             Err(error) => {
                 let why = chain(&error);
-                tracing::error!(lane = %self.lane, why, "The spool cannot be written; trying again.");
-                self.board.refused(why);
-                false
+                if self.board.refused(&why) {
+                    tracing::error!(lane = %self.lane, why, "The spool cannot be written; trying again.");
+                }
+                Err(error)
             }
         }
     }
 
-    /// Gives back what an aggregator has.
-    fn free(&mut self) {
+    /// Gives back what an aggregator has; says whether there was something.
+    fn free(&mut self) -> bool {
         let released = self.board.released();
         if released <= self.freed {
-            return;
+            return false;
         }
         self.freed = released;
         self.dicts.retire(&mut self.spool, &self.board, released);
@@ -180,9 +206,13 @@ impl Keeper {
             tracing::warn!(lane = %self.lane, %error, "A spool segment could not be freed.");
         }
         self.board.freed(&self.spool);
+        true
     }
 
     fn lost(&self, records: u64, why: &'static str) {
         self.board.lost(Dropped { from: Seq::NONE, to: Seq::NONE, records, why });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use muster_proto::errors::chain;
 use muster_proto::frame::Kind;
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::talk::marks::{Marks, Offer};
-use muster_spool::{AppendError, Spool};
+use muster_spool::{AppendError, Limit, Spool};
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 
 use super::{Arrival, Entry, InboxBoard, Stored};
@@ -83,7 +83,7 @@ impl Keeper {
         loop {
             match self.spool.append(&[&head, &arrival.frame]) {
                 Ok(_) => break,
-                Err(AppendError::Full { .. }) => self.make_room(),
+                Err(AppendError::Full { limit, .. }) => self.make_room(limit),
                 Err(error) => {
                     // Frames are bounded far below an entry's limit.
                     tracing::error!(
@@ -112,16 +112,19 @@ impl Keeper {
         }
     }
 
-    /// The inbox is full: sync what there is, free what is read, wait. The marks stay as they are,
-    /// because one of them already covers the frame that found no room.
-    fn make_room(&mut self) {
-        if let Err(error) = self.spool.commit() {
-            self.board.refused(chain(&error));
-        } else {
-            self.board.refused("the inbox is full: a store is behind".into());
-        }
+    /// The spool takes no more. At the staging limit it only wants to write; over the budget a store is
+    /// behind, and a frame waits until it has read. Marks and acks wait for the end of the group, because
+    /// a mark already covers the frame that found no room.
+    fn make_room(&mut self, limit: Limit) {
+        let written = self.spool.commit();
         self.free();
         self.board.show_durable(&self.spool);
+        let why = match written {
+            Err(error) => chain(&error),
+            Ok(_) if limit == Limit::Staged => return,
+            Ok(_) => "the inbox is full: a store is behind".into(),
+        };
+        self.board.refused(why);
         std::thread::park_timeout(RETRY_PAUSE);
     }
 
@@ -171,3 +174,6 @@ fn parse_mark<'a>(key: &[u8], value: &'a [u8]) -> Option<(StreamId, Seq, &'a str
     let (seq, host) = value.split_first_chunk::<8>()?;
     Some((StreamId(stream), Seq(u64::from_le_bytes(*seq)), std::str::from_utf8(host).ok()?))
 }
+
+#[cfg(test)]
+mod tests;
