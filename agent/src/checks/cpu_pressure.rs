@@ -5,6 +5,7 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
+use super::words;
 
 const ABOUT: About = About {
     id: "cpu.pressure",
@@ -28,8 +29,7 @@ impl Check for CpuPressure {
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let Some(pressure) = out.need(&case.facts.pressure) else { return };
         let Some(stall) = pressure.cpu.and_then(|stalls| stalls.some) else { return };
-        let message =
-            format!("something waited {:.1}% of 5 min, {:.1}% of 1 min", stall.avg300, stall.avg60);
+        let message = words::waited("something", &stall);
         out.level("", stall.avg300, message);
     }
 }
@@ -38,16 +38,13 @@ impl Check for CpuPressure {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{WITHOUT_PSI, check, stalled};
 
     #[test]
     fn judges_the_five_minutes() {
         check(
             "cpu.pressure",
-            "== proc/pressure/cpu
-some avg10=99.00 avg60=98.00 avg300=61.00 total=1
-full avg10=9.00 avg60=30.00 avg300=12.50 total=1
-",
+            &stalled("cpu"),
             expect![[r#"
                 warn: something waited 61.0% of 5 min, 98.0% of 1 min
             "#]],
@@ -56,12 +53,6 @@ full avg10=9.00 avg60=30.00 avg300=12.50 total=1
 
     #[test]
     fn without_psi_there_is_no_check() {
-        check(
-            "cpu.pressure",
-            "== proc/loadavg
-9 9 9 1/2 3
-",
-            expect![[""]],
-        );
+        check("cpu.pressure", WITHOUT_PSI, expect![[""]]);
     }
 }

@@ -21,6 +21,49 @@ pub(crate) fn at(second: u64) -> Clock {
     Clock { utc, mono: Mono(second * 1_000_000) }
 }
 
+/// A card `eth0` that is up, beside the loopback, and then the rest of the story.
+pub(crate) fn with_card(rest: &str) -> String {
+    let card = "== sys/class/net/eth0/device/vendor\nx\n\
+                == sys/class/net/eth0/flags\n0x1003\n\
+                == sys/class/net/eth0/operstate\nup\n\
+                == sys/class/net/lo/flags\n0x9\n";
+    format!("{card}{rest}")
+}
+
+/// What the kernel counts of the network: values of `RetransSegs OutSegs`, `RcvbufErrors SndbufErrors`,
+/// `ListenOverflows ListenDrops`.
+pub(crate) fn counted(tcp: &str, udp: &str, listen: &str) -> String {
+    format!(
+        "== proc/net/snmp\nTcp: RetransSegs OutSegs\nTcp: {tcp}\n\
+         Udp: RcvbufErrors SndbufErrors\nUdp: {udp}\n\
+         == proc/net/netstat\nTcpExt: ListenOverflows ListenDrops\nTcpExt: {listen}\n"
+    )
+}
+
+/// A kernel that does not measure pressure.
+pub(crate) const WITHOUT_PSI: &str = "== proc/loadavg\n9 9 9 1/2 3\n";
+
+/// A resource that some waited for most of the time, and all now and then.
+pub(crate) fn stalled(resource: &str) -> String {
+    format!(
+        "== proc/pressure/{resource}\n\
+         some avg10=99.00 avg60=98.00 avg300=61.00 total=1\n\
+         full avg10=9.00 avg60=30.00 avg300=12.50 total=1\n"
+    )
+}
+
+/// Two processes with 90 threads together, where 100 may be.
+pub(crate) const NINETY_THREADS: &str = "\
+    == proc/sys/kernel/pid_max\n100\n\
+    == proc/sys/kernel/threads-max\n100\n\
+    == proc/1/stat\n1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 10 0\n\
+    == proc/7/stat\n7 (java) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 89 0 5 0 10 0\n";
+
+/// First this, a minute later that.
+pub(crate) fn later(first: &str, then: &str) -> String {
+    format!("{first}== +60\n{then}")
+}
+
 /// Asks one check about a story.
 ///
 /// # Shape

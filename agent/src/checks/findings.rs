@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::{About, Scale};
 use super::settings::Settings;
+use super::words;
 use crate::facts::Fact;
 use crate::host::HostError;
 
@@ -170,6 +171,12 @@ impl<'a> Findings<'a> {
     pub fn level(&mut self, instance: &str, value: f64, message: impl Into<String>) {
         let verdict = self.verdict_of(instance, value);
         self.add(instance, verdict, message);
+    }
+
+    /// Judges how much of a limit is used, in percent, and adds the answer.
+    pub fn used(&mut self, instance: &str, used: u64, limit: u64) {
+        let percent = words::percent(used, limit);
+        self.level(instance, percent, format!("{percent:.1}% used ({used} of {limit})"));
     }
 
     /// As [`Findings::level`], with evidence.

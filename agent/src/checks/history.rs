@@ -54,6 +54,13 @@ impl History {
             .retain(|_, samples| samples.back().is_some_and(|last| now.since(last.0) <= AGE_MAX));
     }
 
+    /// How fast several counters grew together within the window, a second. `None` as long as none of
+    /// them has two samples.
+    pub fn rate(&self, names: &[&str], window: Duration) -> Option<f64> {
+        let growths = names.iter().filter_map(|name| self.growth(name, window));
+        growths.map(Growth::per_second).reduce(|sum, rate| sum + rate)
+    }
+
     /// How much a counter grew within the window up to its newest sample, and over how long.
     /// `None` before the second sample.
     pub fn growth(&self, name: &str, window: Duration) -> Option<Growth> {

@@ -5,6 +5,7 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
+use super::words;
 
 const ABOUT: About = About {
     id: "io.pressure",
@@ -28,10 +29,7 @@ impl Check for IoPressure {
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let Some(pressure) = out.need(&case.facts.pressure) else { return };
         let Some(stall) = pressure.io.and_then(|stalls| stalls.full) else { return };
-        let message = format!(
-            "everything waited {:.1}% of 5 min, {:.1}% of 1 min",
-            stall.avg300, stall.avg60
-        );
+        let message = words::waited("everything", &stall);
         out.level("", stall.avg300, message);
     }
 }
@@ -40,16 +38,13 @@ impl Check for IoPressure {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{WITHOUT_PSI, check, stalled};
 
     #[test]
     fn judges_the_five_minutes() {
         check(
             "io.pressure",
-            "== proc/pressure/io
-some avg10=99.00 avg60=98.00 avg300=61.00 total=1
-full avg10=9.00 avg60=30.00 avg300=12.50 total=1
-",
+            &stalled("io"),
             expect![[r#"
                 warn: everything waited 12.5% of 5 min, 30.0% of 1 min
             "#]],
@@ -58,12 +53,6 @@ full avg10=9.00 avg60=30.00 avg300=12.50 total=1
 
     #[test]
     fn without_psi_there_is_no_check() {
-        check(
-            "io.pressure",
-            "== proc/loadavg
-9 9 9 1/2 3
-",
-            expect![[""]],
-        );
+        check("io.pressure", WITHOUT_PSI, expect![[""]]);
     }
 }

@@ -3,9 +3,9 @@
 use muster_proto::verdict::Urgency;
 
 use super::definition::{About, Check, Pace, Scale};
-use super::evidence;
 use super::findings::Findings;
 use super::gather::Case;
+use super::{evidence, words};
 
 const ABOUT: About = About {
     id: "mem.pressure",
@@ -29,10 +29,7 @@ impl Check for MemPressure {
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let Some(pressure) = out.need(&case.facts.pressure) else { return };
         let Some(stall) = pressure.memory.and_then(|stalls| stalls.full) else { return };
-        let message = format!(
-            "everything waited {:.1}% of 5 min, {:.1}% of 1 min",
-            stall.avg300, stall.avg60
-        );
+        let message = words::waited("everything", &stall);
         out.level_with("", stall.avg300, message, || evidence::biggest_processes(case));
     }
 }
@@ -41,16 +38,13 @@ impl Check for MemPressure {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{WITHOUT_PSI, check, stalled};
 
     #[test]
     fn judges_the_five_minutes() {
         check(
             "mem.pressure",
-            "== proc/pressure/memory
-some avg10=99.00 avg60=98.00 avg300=61.00 total=1
-full avg10=9.00 avg60=30.00 avg300=12.50 total=1
-",
+            &stalled("memory"),
             expect![[r#"
                 warn: everything waited 12.5% of 5 min, 30.0% of 1 min
             "#]],
@@ -59,12 +53,6 @@ full avg10=9.00 avg60=30.00 avg300=12.50 total=1
 
     #[test]
     fn without_psi_there_is_no_check() {
-        check(
-            "mem.pressure",
-            "== proc/loadavg
-9 9 9 1/2 3
-",
-            expect![[""]],
-        );
+        check("mem.pressure", WITHOUT_PSI, expect![[""]]);
     }
 }

@@ -5,7 +5,6 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
-use super::words;
 
 const ABOUT: About = About {
     id: "net.conntrack",
@@ -31,12 +30,7 @@ impl Check for NetConntrack {
         if conntrack.limit == 0 {
             return;
         }
-        let percent = words::percent(conntrack.entries, conntrack.limit);
-        out.level(
-            "",
-            percent,
-            format!("{percent:.1}% used ({} of {})", conntrack.entries, conntrack.limit),
-        );
+        out.used("", conntrack.entries, conntrack.limit);
     }
 }
 

@@ -42,23 +42,17 @@ impl Check for NetDuplex {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{check, with_card};
 
     #[test]
     fn half_duplex_warns() {
         check(
             "net.duplex",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/eth0/operstate
-up
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/duplex
+            &with_card(
+                "== sys/class/net/eth0/duplex
 half
 ",
+            ),
             expect![[r#"
                 warn eth0: half duplex
             "#]],
@@ -69,17 +63,11 @@ half
     fn unknown_no_check() {
         check(
             "net.duplex",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/eth0/operstate
-up
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/duplex
+            &with_card(
+                "== sys/class/net/eth0/duplex
 unknown
 ",
+            ),
             expect![[""]],
         );
     }

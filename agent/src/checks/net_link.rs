@@ -47,19 +47,14 @@ impl Check for NetLink {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{check, with_card};
 
     #[test]
     fn a_card_that_had_a_link_and_lost_it() {
         check(
             "net.link",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/carrier
+            &with_card(
+                "== sys/class/net/eth0/carrier
 1
 == sys/class/net/eth0/operstate
 up
@@ -69,6 +64,7 @@ up
 == sys/class/net/eth0/operstate
 down
 ",
+            ),
             expect![[r#"
                 crit eth0: no link, had one (operstate down)
             "#]],
@@ -79,17 +75,13 @@ down
     fn a_card_that_never_had_one_is_normal() {
         check(
             "net.link",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/carrier
+            &with_card(
+                "== sys/class/net/eth0/carrier
 0
 == sys/class/net/eth0/operstate
 down
 ",
+            ),
             expect![[r#"
                 ok eth0: down (operstate down)
             "#]],
@@ -100,17 +92,13 @@ down
     fn a_card_taken_down_on_purpose_has_no_check() {
         check(
             "net.link",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/flags
+            &with_card(
+                "== sys/class/net/eth0/flags
 0x1002
 == sys/class/net/eth0/operstate
 down
 ",
+            ),
             expect![[""]],
         );
     }

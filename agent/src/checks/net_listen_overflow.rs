@@ -7,7 +7,6 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
-use super::history::Growth;
 
 const ABOUT: About = About {
     id: "net.listen_overflow",
@@ -32,11 +31,7 @@ impl Check for NetListenOverflow {
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let _counters = out.need(&case.facts.netstat);
-        let growths = ["TcpExt.ListenOverflows"].map(|name| case.history.growth(name, WINDOW));
-        if growths.iter().all(Option::is_none) {
-            return;
-        }
-        let rate: f64 = growths.into_iter().flatten().map(Growth::per_second).sum();
+        let Some(rate) = case.history.rate(&["TcpExt.ListenOverflows"], WINDOW) else { return };
         out.level("", rate, format!("{rate:.1} overflows a second"));
     }
 }
@@ -45,30 +40,13 @@ impl Check for NetListenOverflow {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{check, counted, later};
 
     #[test]
     fn overflows_in_a_minute() {
         check(
             "net.listen_overflow",
-            "== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 0 0
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 0 0
-== +60
-== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 0 0
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 120 120
-",
+            &later(&counted("0 0", "0 0", "0 0"), &counted("0 0", "0 0", "120 120")),
             expect![[r#"
                 warn: 2.0 overflows a second
             "#]],
@@ -77,18 +55,6 @@ TcpExt: 120 120
 
     #[test]
     fn one_look_is_no_rate() {
-        check(
-            "net.listen_overflow",
-            "== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 0 0
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 9999 9999
-",
-            expect![[""]],
-        );
+        check("net.listen_overflow", &counted("0 0", "0 0", "9999 9999"), expect![[""]]);
     }
 }

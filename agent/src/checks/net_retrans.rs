@@ -51,30 +51,13 @@ impl Check for NetRetrans {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{check, counted, later};
 
     #[test]
     fn five_percent_warns() {
         check(
             "net.retrans",
-            "== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 0 0
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 0 0
-== +60
-== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 100 2000
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 0 0
-",
+            &later(&counted("0 0", "0 0", "0 0"), &counted("100 2000", "0 0", "0 0")),
             expect![[r#"
                 warn: 5.0% sent again (100 of 2000)
             "#]],
@@ -85,24 +68,7 @@ TcpExt: 0 0
     fn a_few_prove_nothing() {
         check(
             "net.retrans",
-            "== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 0 0
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 0 0
-== +60
-== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 9 20
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 0 0
-",
+            &later(&counted("0 0", "0 0", "0 0"), &counted("9 20", "0 0", "0 0")),
             expect![[r#"
                 ok: 0.0% sent again (9 of 20)
             "#]],

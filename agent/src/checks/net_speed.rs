@@ -47,26 +47,20 @@ impl Check for NetSpeed {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{check, with_card};
 
     #[test]
     fn slower_than_before_warns() {
         check(
             "net.speed",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/eth0/operstate
-up
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/speed
+            &with_card(
+                "== sys/class/net/eth0/speed
 10000
 == +60
 == sys/class/net/eth0/speed
 1000
 ",
+            ),
             expect![[r#"
                 warn eth0: 1000 Mb/s, was 10000 Mb/s
             "#]],
@@ -77,17 +71,11 @@ up
     fn unknown_speed_no_check() {
         check(
             "net.speed",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/eth0/operstate
-up
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/speed
+            &with_card(
+                "== sys/class/net/eth0/speed
 -1
 ",
+            ),
             expect![[""]],
         );
     }
@@ -96,17 +84,11 @@ up
     fn below_a_gigabit_warns() {
         check(
             "net.speed",
-            "== sys/class/net/eth0/device/vendor
-x
-== sys/class/net/eth0/flags
-0x1003
-== sys/class/net/eth0/operstate
-up
-== sys/class/net/lo/flags
-0x9
-== sys/class/net/eth0/speed
+            &with_card(
+                "== sys/class/net/eth0/speed
 100
 ",
+            ),
             expect![[r#"
                 warn eth0: 100 Mb/s
             "#]],

@@ -7,7 +7,6 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
-use super::history::Growth;
 
 const ABOUT: About = About {
     id: "net.udp_buf",
@@ -20,6 +19,8 @@ const ABOUT: About = About {
 };
 
 const WINDOW: Duration = Duration::from_secs(300);
+const COUNTERS: &[&str] =
+    &["Udp.RcvbufErrors", "Udp.SndbufErrors", "Udp6.RcvbufErrors", "Udp6.SndbufErrors"];
 
 /// The check.
 pub struct NetUdpBuf;
@@ -31,13 +32,7 @@ impl Check for NetUdpBuf {
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let _counters = out.need(&case.facts.netstat);
-        let growths =
-            ["Udp.RcvbufErrors", "Udp.SndbufErrors", "Udp6.RcvbufErrors", "Udp6.SndbufErrors"]
-                .map(|name| case.history.growth(name, WINDOW));
-        if growths.iter().all(Option::is_none) {
-            return;
-        }
-        let rate: f64 = growths.into_iter().flatten().map(Growth::per_second).sum();
+        let Some(rate) = case.history.rate(COUNTERS, WINDOW) else { return };
         out.level("", rate, format!("{rate:.1} datagrams lost a second"));
     }
 }
@@ -46,30 +41,13 @@ impl Check for NetUdpBuf {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{check, counted, later};
 
     #[test]
     fn losses_in_a_minute() {
         check(
             "net.udp_buf",
-            "== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 0 0
-Udp: RcvbufErrors SndbufErrors
-Udp: 0 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 0 0
-== +60
-== proc/net/snmp
-Tcp: RetransSegs OutSegs
-Tcp: 0 0
-Udp: RcvbufErrors SndbufErrors
-Udp: 1200 0
-== proc/net/netstat
-TcpExt: ListenOverflows ListenDrops
-TcpExt: 0 0
-",
+            &later(&counted("0 0", "0 0", "0 0"), &counted("0 0", "1200 0", "0 0")),
             expect![[r#"
                 warn: 20.0 datagrams lost a second
             "#]],

@@ -5,7 +5,6 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
-use super::words;
 
 const ABOUT: About = About {
     id: "proc.files",
@@ -27,12 +26,7 @@ impl Check for ProcFiles {
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let Some(files) = out.need(&case.facts.filefd) else { return };
-        let percent = words::percent(files.allocated, files.maximum);
-        out.level(
-            "",
-            percent,
-            format!("{percent:.1}% used ({} of {})", files.allocated, files.maximum),
-        );
+        out.used("", files.allocated, files.maximum);
     }
 }
 

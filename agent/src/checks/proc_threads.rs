@@ -5,7 +5,6 @@ use muster_proto::verdict::Urgency;
 use super::definition::{About, Check, Pace, Scale};
 use super::findings::Findings;
 use super::gather::Case;
-use super::words;
 
 const ABOUT: About = About {
     id: "proc.threads",
@@ -28,12 +27,7 @@ impl Check for ProcThreads {
 
     fn judge(&self, case: &Case, out: &mut Findings<'_>) {
         let Some(seen) = out.need_still(&case.processes) else { return };
-        let percent = words::percent(seen.threads, seen.threads_max);
-        out.level(
-            "",
-            percent,
-            format!("{percent:.1}% used ({} of {})", seen.threads, seen.threads_max),
-        );
+        out.used("", seen.threads, seen.threads_max);
     }
 }
 
@@ -41,21 +35,13 @@ impl Check for ProcThreads {
 mod tests {
     use expect_test::expect;
 
-    use crate::checks::door::check;
+    use crate::checks::door::{NINETY_THREADS, check};
 
     #[test]
     fn threads_are_counted() {
         check(
             "proc.threads",
-            "== proc/sys/kernel/pid_max
-100
-== proc/sys/kernel/threads-max
-100
-== proc/1/stat
-1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 10 0
-== proc/7/stat
-7 (java) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 89 0 5 0 10 0
-",
+            NINETY_THREADS,
             expect![[r#"
                 crit: 90.0% used (90 of 100)
             "#]],

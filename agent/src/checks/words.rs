@@ -1,5 +1,7 @@
 //! Numbers as people read them in a message.
 
+use crate::facts::pressure::Stall;
+
 /// Bytes in binary units, three significant digits or so.
 pub(super) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
@@ -36,6 +38,11 @@ pub(super) fn seconds(seconds: f64) -> String {
 /// `part` of `whole` in percent; 0 when there is no whole.
 pub(super) fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// How long `who` waited: `something` (PSI some) or `everything` (PSI full).
+pub(super) fn waited(who: &str, stall: &Stall) -> String {
+    format!("{who} waited {:.1}% of 5 min, {:.1}% of 1 min", stall.avg300, stall.avg60)
 }
 
 /// `1 process`, `2 processes`: the noun with its count.
