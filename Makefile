@@ -7,6 +7,7 @@ SHELL = /bin/bash
 TOOLS = $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(PATH)
 export CARGO_TERM_COLOR ?= auto
+FUZZ_SECONDS ?= 0
 
 .PHONY: help build demo test check bench fuzz clean
 
@@ -37,9 +38,10 @@ bench: build
 	tests/setup.sh bench
 	target/release/bench $(BENCH)
 
-# Coverage-guided fuzzing of one decoder: make fuzz TARGET=frame. Needs cargo-fuzz.
+# Coverage-guided fuzzing of one decoder: make fuzz TARGET=frame, for FUZZ_SECONDS or until Ctrl-C.
 fuzz:
-	cd tests/fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run $(TARGET)
+	tests/setup.sh fuzz
+	cd tests/fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run $(TARGET) -- -max_total_time=$(FUZZ_SECONDS)
 
 clean:
 	cargo clean

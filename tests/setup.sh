@@ -2,14 +2,16 @@
 # Installs what a target needs on Debian, and nothing when it is there already.
 #   build  a C compiler and make        test   + the real programs the tests talk to
 #   check  + cargo-deny                 bench  + rsyslog and node_exporter
+#   fuzz   + a C++ compiler and cargo-fuzz
 set -euo pipefail
 
-want=${1:?usage: tests/setup.sh build|test|check|bench}
+want=${1:?usage: tests/setup.sh build|test|check|bench|fuzz}
 build=(gcc libc6-dev make)
 systems=(prometheus prometheus-node-exporter rsyslog sqlite3 systemd systemd-journal-remote procps)
 
 case $want in
     build | check) packages=("${build[@]}") ;;
+    fuzz) packages=("${build[@]}" g++) ;;
     test | bench) packages=("${build[@]}" "${systems[@]}") ;;
     *) echo "tests/setup.sh: no such set: $want" >&2; exit 2 ;;
 esac
@@ -37,7 +39,14 @@ if ((${#missing[@]})); then
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-if [[ $want == check ]] && ! command -v cargo-deny >/dev/null; then
-    echo "Installing cargo-deny (once, into target/tools)"
-    cargo install --quiet --locked --root "$(dirname "$0")/../target/tools" cargo-deny --version 0.20.2
-fi
+# A tool of one target: its crate and version. Built once, into target/tools.
+tool() {
+    command -v "$1" >/dev/null && return
+    echo "Installing $1 (once, into target/tools)"
+    cargo install --quiet --locked --root "$(dirname "$0")/../target/tools" "$1" --version "$2"
+}
+
+case $want in
+    check) tool cargo-deny 0.20.2 ;;
+    fuzz) tool cargo-fuzz 0.13.2 ;;
+esac
