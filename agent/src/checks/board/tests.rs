@@ -1,3 +1,5 @@
+//! Stories of what is found, in; what is told, out.
+
 use expect_test::{Expect, expect};
 use muster_proto::verdict::Urgency;
 

@@ -1,3 +1,5 @@
+//! Several files over each other, and every mistake at its place.
+
 use super::*;
 use expect_test::{Expect, expect};
 

@@ -1,3 +1,5 @@
+//! Expressions against hosts, and globs against a model of them.
+
 use expect_test::{Expect, expect};
 
 use super::pattern::Piece;
