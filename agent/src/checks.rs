@@ -13,7 +13,6 @@
 //! - (Absent on purpose: config files, printing, sending. They are the work of other rooms.)
 
 pub mod board;
-pub mod debounce;
 pub mod definition;
 pub mod findings;
 pub mod gather;

@@ -35,6 +35,7 @@ use crate::tokens;
 
 mod door;
 mod keep;
+mod look;
 mod own;
 mod stores;
 
@@ -192,9 +193,10 @@ impl Running {
         let followers = app.stores.follow(&inboxes, &counts, &stop_following, &app.config)?;
         let links = Arc::new(PeerLinks::new(&app.config.peers));
         let door_counts = Arc::new(door::DoorCounts::default());
-        let own = own::Own {
+        let heard = Arc::new(authority::Heard::new(utc_now()));
+        let own = Arc::new(own::Own {
             name: app.config.name.clone(),
-            inboxes: inboxes.clone(),
+            boards: inboxes.iter().map(|inbox| inbox.board.clone()).collect(),
             counts,
             doors: door_counts.clone(),
             roster: app.stores.roster.clone(),
@@ -202,8 +204,10 @@ impl Running {
             links: links.clone(),
             peers: app.config.peers.iter().map(|peer| peer.name.clone()).collect(),
             state_dir: app.config.state_dir.clone(),
-        };
-        let rooms = Arc::new(own.rooms(&app.config, &app.stores));
+            heard: heard.clone(),
+        });
+        let health = Arc::new(look::Health::new());
+        let rooms = Arc::new(own.rooms(&app.config, &app.stores, &health));
         let renewer = authority::renewer(app.authority.as_ref(), &links);
         let (draining, drained) = watch::channel(false);
         let (presence_tx, presence) = mpsc::unbounded_channel();
@@ -216,6 +220,7 @@ impl Running {
             presence: presence_tx,
             renewer: renewer.clone(),
             draining: drained.clone(),
+            full: health.full(),
         };
         let door = door::Door {
             address: app.config.quic,
@@ -236,11 +241,12 @@ impl Running {
         tasks.spawn(authority::keep_own(renewer, app.identity.clone()));
         let (store, ca_dir) = (app.identity.clone(), app.config.ca_dir.clone());
         match app.authority {
-            Some(_) => tasks.spawn(authority::watch_revocations(ca_dir, store)),
-            None => tasks.spawn(authority::follow_revocations(links, store)),
+            Some(_) => tasks.spawn(authority::watch_revocations(ca_dir, store, heard)),
+            None => tasks.spawn(authority::follow_revocations(links, store, heard)),
         };
         tasks.spawn(keep::presence(presence, app.stores.roster.clone(), app.config.name.clone()));
-        tasks.spawn(keep::house(app.stores.clone(), app.config.clone()));
+        tasks.spawn(keep::house(app.stores.clone(), app.config.clone(), health.room()));
+        tasks.spawn(look::keep(health, own, app.identity.clone()));
         let secure = (tls(app.identity.clone()), tokens::check(&app.config.state_dir));
         let sockets = (app.socket, app.https, app.metrics);
         own::serve(&mut tasks, sockets, &rooms, secure, &drained);

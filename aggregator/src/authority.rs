@@ -18,8 +18,10 @@ use crate::peers::PeerLinks;
 use crate::peers::errand::Revocations;
 
 mod distant;
+mod heard;
 
 pub use distant::{Distant, answer_peer, follow_revocations, keep_own};
+pub use heard::Heard;
 
 /// Life of a certificate that is issued here. It is renewed at two thirds of it.
 pub const CERTIFICATE_TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -135,7 +137,11 @@ pub async fn answer(authority: Option<Arc<Authority>>, request: EnrolRequest) {
 }
 
 /// Looks for new revocations in the authority's directory and applies them to live connections.
-pub async fn watch_revocations(ca_dir: std::path::PathBuf, store: Arc<IdentityStore>) {
+pub async fn watch_revocations(
+    ca_dir: std::path::PathBuf,
+    store: Arc<IdentityStore>,
+    heard: Arc<Heard>,
+) {
     let crl = ca_dir.join("ca.crl");
     let changed_at = || std::fs::metadata(&crl).and_then(|meta| meta.modified()).ok();
     // What was revoked while we did not run is news too.
@@ -143,22 +149,29 @@ pub async fn watch_revocations(ca_dir: std::path::PathBuf, store: Arc<IdentitySt
     loop {
         let now = changed_at();
         if now == seen {
+            heard.on_round(Some(store.now()), None);
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         }
-        seen = now;
         let dir = store.identity().dir().to_owned();
         let applied = Ca::open(&ca_dir)
             .and_then(|ca| ca.publish(&dir).and_then(|()| ca.revoked()))
             .map(|revoked| store.revoke(revoked.into_iter().map(|entry| entry.serial)));
-        match (applied, store.reload()) {
-            (Ok(closed), Ok(_)) => tracing::info!(closed, "The revocation list has changed."),
+        let trouble = match (applied, store.reload()) {
+            (Ok(closed), Ok(_)) => {
+                tracing::info!(closed, "The revocation list has changed.");
+                None
+            }
             (Err(error), _) => {
-                tracing::error!(error = chain(&error), "The revocation list cannot be read.")
+                Some(format!("the revocation list cannot be read: {}", chain(&error)))
             }
-            (_, Err(error)) => {
-                tracing::error!(error = chain(&error), "The certificates cannot be read again.")
-            }
+            (_, Err(error)) => Some(format!("the certificates cannot be read: {}", chain(&error))),
+        };
+        match trouble {
+            None => seen = now,
+            // Tried again until it works: what is revoked must not wait for the next revocation.
+            Some(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
+        heard.on_round(trouble.is_none().then(|| store.now()), trouble);
     }
 }

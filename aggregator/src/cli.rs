@@ -130,15 +130,18 @@ pub enum TokenVerb {
         /// How long it may be used: 30m, 1h, 90d.
         #[arg(long, default_value = "1h", value_parser = parse_span, value_name = "SPAN")]
         ttl: Duration,
-        /// How many certificates it may fetch; not for role admin.
+        /// How many certificates it may fetch; not for roles reader and admin.
         #[arg(long, default_value_t = 1, value_name = "N")]
         uses: u32,
-        /// Only for host names that match this glob [default: any]; for role admin: whose token it is
+        /// Only for host names that match this glob [default: any]; for roles reader and admin: whose token it is
         #[arg(long, value_name = "GLOB")]
         host: Option<String>,
         /// What it is for.
         #[arg(long, default_value = "agent")]
         role: RoleName,
+        /// Restricted log class that a reader may read; several times for several. Only for role reader.
+        #[arg(long = "class", value_name = "CLASS", value_parser = parse_class)]
+        classes: Vec<String>,
     },
 }
 
@@ -189,7 +192,10 @@ pub enum RoleName {
     /// An aggregator.
     Aggregator,
     /// A person or program that asks the API over HTTPS: no certificate, the token itself is shown
-    /// each time (musterctl --token-file). --host gives it a name.
+    /// each time (musterctl --token-file). --host gives it a name. May ask everything but lines of
+    /// restricted log classes, of which it may read those that --class names.
+    Reader,
+    /// The same, and may read every log class.
     Admin,
 }
 
@@ -212,6 +218,10 @@ impl From<LaneName> for Lane {
             LaneName::Logs => Lane::Logs,
         }
     }
+}
+
+fn parse_class(text: &str) -> Result<String, String> {
+    muster_policy::document::parse_class(text)
 }
 
 fn parse_span(text: &str) -> Result<Duration, String> {

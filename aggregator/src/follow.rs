@@ -7,8 +7,8 @@
 //! - A bad frame is counted and passed; a store that fails is asked again; neither ends the thread.
 //! - A slow or broken follower delays only itself, until the inbox is full.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_proto::clock::Utc;
@@ -68,6 +68,14 @@ pub struct FollowCounts {
     pub missing: AtomicU64,
     /// Last entry taken.
     pub seen: AtomicU64,
+    last_error: Mutex<String>,
+}
+
+impl FollowCounts {
+    /// The last failure of the store; empty when there was none.
+    pub fn last_error(&self) -> String {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// One follower on its inbox.
@@ -153,7 +161,9 @@ impl<F: Follower> Following<F> {
     }
 
     fn pause(&self, what: &str, error: &dyn std::error::Error) {
-        tracing::error!(lane = %self.board.lane, error = chain(error), "{what} Trying again.");
+        let error = chain(error);
+        tracing::error!(lane = %self.board.lane, error, "{what} Trying again.");
+        *self.counts.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         std::thread::park_timeout(RETRY_PAUSE);
     }

@@ -15,6 +15,7 @@
 //! - `Stored` is said only after the sync that covers the frame and its mark.
 //! - A mark (how far a stream has come, [`muster_proto::talk::marks`]) is a note in the same commit as
 //!   the frame, so that a repeat is recognised after a crash, over whichever connection it comes.
+//! - While it is held ([`InboxBoard::hold`]: the disk is nearly full) nothing is taken from the channel.
 //! - When the disk refuses, the thread keeps what it has and tries again; the channel fills, intake
 //!   stops reading, agents keep their frames or go elsewhere. Nothing exits, nothing is lost.
 

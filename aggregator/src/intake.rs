@@ -36,8 +36,14 @@ const CREDIT_BYTES: u64 = 8 * 1024 * 1024;
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 /// What a drained agent is told: do not come back before.
 const DRAIN_RETRY: Duration = Duration::from_secs(2);
+/// What an agent is told when our disk is nearly full. One that has nobody else stays connected and keeps
+/// its frames.
+const DISK_FULL_RETRY: Duration = Duration::from_secs(15);
 /// How long a drained agent may take to go.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why an agent is asked to go while our disk is nearly full.
+const DISK_FULL: &str = "disk-full";
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -52,6 +58,8 @@ pub struct Desk {
     pub renewer: Arc<dyn Renewer>,
     /// Becomes true when the aggregator is about to stop.
     pub draining: watch::Receiver<bool>,
+    /// True while the disk is nearly full: nothing is acked, and agents are asked to go elsewhere.
+    pub full: watch::Receiver<bool>,
 }
 
 /// An agent came or went.
@@ -143,6 +151,8 @@ async fn greet_and_run(desk: Desk, connection: &Connection) -> Result<(), Sessio
     let mut machine = Intake::new(desk.speaker.clone(), CREDIT_BYTES);
     if *desk.draining.borrow() {
         machine.drain("stop", DRAIN_RETRY);
+    } else if *desk.full.borrow() {
+        machine.drain(DISK_FULL, DISK_FULL_RETRY);
     }
     let name = connection.peer().name.clone();
     let known = |lane: Lane, stream: StreamId| {
@@ -194,6 +204,8 @@ impl Session {
         let (stored_tx, mut stored_rx) = mpsc::unbounded_channel();
         let mut readers = JoinSet::new();
         let mut draining = self.desk.draining.clone();
+        let mut full = self.desk.full.clone();
+        full.mark_changed();
         let mut renewals = JoinSet::new();
         let mut asked_to_go = false;
         loop {
@@ -220,6 +232,9 @@ impl Session {
                         control_tx.send(&answer).await?;
                     }
                 }
+                is_full = turn(&mut full) => if is_full {
+                    self.lock().drain(DISK_FULL, DISK_FULL_RETRY);
+                },
                 () = until(&mut draining), if !asked_to_go => {
                     asked_to_go = true;
                     self.lock().drain("stop", DRAIN_RETRY);
@@ -300,6 +315,14 @@ async fn until(flag: &mut watch::Receiver<bool>) {
     if flag.wait_for(|set| *set).await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Waits until the flag turns, and says which way; for ever when nobody can turn it any more.
+async fn turn(flag: &mut watch::Receiver<bool>) -> bool {
+    if flag.changed().await.is_err() {
+        return std::future::pending().await;
+    }
+    *flag.borrow_and_update()
 }
 
 fn flatten(

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod app;
 pub mod authority;
+pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;

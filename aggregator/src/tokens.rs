@@ -1,9 +1,17 @@
 //! Tokens of the API: who may ask over HTTPS.
 //!
-//! One line each in `api.tokens` (0600): `sha256 expires_at_us name`. The token itself is printed
-//! once and kept nowhere. The file is read for every question, so that a line that is removed counts
-//! at once.
+//! One line each in `api.tokens` (0600), words with a space between. The token itself is printed once and kept
+//! nowhere. The file is read for every question, so that a line that is removed counts at once.
+//!
+//! ```text
+//! sha256 expires_at_us name admin            may read every log class
+//! sha256 expires_at_us name reader -         may read what is not restricted
+//! sha256 expires_at_us name reader auth,web  and these restricted classes
+//! sha256 expires_at_us name                  written before there were roles: admin
+//! ```
+//! A line that is anything else opens nothing.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -38,15 +46,16 @@ fn file_in(state_dir: &Path) -> PathBuf {
     state_dir.join("api.tokens")
 }
 
-/// Makes a token for `name` and keeps its hash.
+/// Makes a token for `reader` and keeps its hash.
 ///
 /// # Errors
 /// [`TokensError`].
-pub fn create(state_dir: &Path, name: &str, expires_at: Utc) -> Result<String, TokensError> {
+pub fn create(state_dir: &Path, reader: &Reader, expires_at: Utc) -> Result<String, TokensError> {
     let token = format!("{PREFIX}{}", crypto::hex(&crypto::random::<32>()?));
     let path = file_in(state_dir);
-    let name: String = name.split_whitespace().collect();
-    let line = format!("{} {} {name}\n", digest(&token), expires_at.0);
+    let name: String = reader.name.split_whitespace().collect();
+    let role = write_granted(&reader.granted);
+    let line = format!("{} {} {name} {role}\n", digest(&token), expires_at.0);
     let append = || {
         std::fs::create_dir_all(state_dir)?;
         let mut file =
@@ -71,11 +80,34 @@ pub fn check(state_dir: &Path) -> TokenCheck {
 fn find(text: &str, token: &str, now: Utc) -> Option<Reader> {
     let wanted = digest(token);
     text.lines().find_map(|line| {
-        let mut words = line.split(' ');
-        let (hash, expires_at, name) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
-        let good = hash == wanted && now < Utc(expires_at);
-        good.then(|| Reader { name: name.to_owned(), granted: Granted::All })
+        let words: Vec<&str> = line.split(' ').collect();
+        let [hash, expires_at, name, role @ ..] = &words[..] else { return None };
+        let granted = parse_granted(role)?;
+        let good = *hash == wanted && now < Utc(expires_at.parse().ok()?);
+        good.then(|| Reader { name: (*name).to_owned(), granted })
     })
+}
+
+/// The words of a role. A class is one word without a comma, see [`muster_policy::document::parse_class`].
+fn write_granted(granted: &Granted) -> String {
+    match granted {
+        Granted::All => "admin".to_owned(),
+        Granted::Named(classes) if classes.is_empty() => "reader -".to_owned(),
+        Granted::Named(classes) => {
+            format!("reader {}", classes.iter().map(String::as_str).collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+fn parse_granted(words: &[&str]) -> Option<Granted> {
+    match words {
+        [] | ["admin"] => Some(Granted::All),
+        ["reader", "-"] => Some(Granted::Named(BTreeSet::new())),
+        ["reader", classes] => {
+            Some(Granted::Named(classes.split(',').map(str::to_owned).collect()))
+        }
+        _ => None,
+    }
 }
 
 fn digest(token: &str) -> String {
@@ -89,12 +121,33 @@ mod tests {
     #[test]
     fn a_token_opens_until_it_expires_and_only_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let token = create(folder.path(), "prometheus", Utc(100)).unwrap();
+        let prometheus = Reader { name: "prometheus".to_owned(), granted: Granted::All };
+        let token = create(folder.path(), &prometheus, Utc(100)).unwrap();
         let text = std::fs::read_to_string(file_in(folder.path())).unwrap();
         assert!(!text.contains(&token));
         assert_eq!(find(&text, &token, Utc(99)).unwrap().name, "prometheus");
         assert!(find(&text, &token, Utc(100)).is_none());
         assert!(find(&text, "msta_00", Utc(99)).is_none());
         assert!(find("garbage\n\n", &token, Utc(99)).is_none());
+    }
+
+    #[test]
+    fn a_token_opens_what_its_role_names_and_an_old_line_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |classes: &[&str]| {
+            Granted::Named(classes.iter().map(|class| (*class).to_owned()).collect())
+        };
+        for granted in [Granted::All, named(&[]), named(&["auth"]), named(&["auth", "web"])] {
+            let reader = Reader { name: "alice".to_owned(), granted };
+            let token = create(folder.path(), &reader, Utc(100)).unwrap();
+            let text = std::fs::read_to_string(file_in(folder.path())).unwrap();
+            assert_eq!(find(&text, &token, Utc(0)), Some(reader));
+        }
+        let line = |role: &str| format!("{} 100 alice{role}\n", digest("msta_1"));
+        let granted = |role: &str| find(&line(role), "msta_1", Utc(0)).map(|reader| reader.granted);
+        assert_eq!(granted(""), Some(Granted::All), "written before there were roles");
+        for unknown in [" writer", " reader", " admin auth", " reader auth web", " "] {
+            assert_eq!(granted(unknown), None, "`{unknown}`");
+        }
     }
 }

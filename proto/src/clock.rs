@@ -17,6 +17,15 @@ pub struct Utc(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mono(pub u64);
 
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// Wall time.
+    pub utc: Utc,
+    /// Monotonic time of this process.
+    pub mono: Mono,
+}
+
 impl Utc {
     /// Whole milliseconds since 1970, rounded towards the past.
     pub fn as_millis(self) -> i64 {

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cbor;
+pub mod checks;
 pub mod clock;
 pub mod control;
 pub mod errors;

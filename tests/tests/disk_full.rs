@@ -138,6 +138,12 @@ fn an_aggregators_disk() {
         (!said.is_empty()).then_some(said)
     });
     println!("told after {:.1} s: {said:?}", full.elapsed().as_secs_f64());
+    eventually("its checks of itself are critical", PATIENCE, || {
+        disk.fill();
+        let rows = own_checks(&story, place);
+        let is_crit = |id: &str| rows.iter().any(|row| row["id"] == id && row["verdict"] == "crit");
+        (is_crit("aggregator.disk") && is_crit("aggregator.inbox")).then_some(())
+    });
     let began = Instant::now();
     eventually("the agent keeps its frames", PATIENCE, || {
         // What the aggregator frees of its own is taken at once.
@@ -166,6 +172,8 @@ fn an_aggregators_disk() {
     });
     println!("well {:.1} s after there is room", freed.elapsed().as_secs_f64());
     assert!(freed.elapsed() < RESUMED_WITHIN, "resumed after {:?}", freed.elapsed());
+    let rows = own_checks(&story, place);
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["verdict"] == "ok"), "{rows:#?}");
     story.writer.write(BURST_LINES);
     Tally::settle(&story.rig, story.writer.written(), PATIENCE);
     println!("{} lines once after {:.1} s", story.writer.written(), freed.elapsed().as_secs_f64());
@@ -185,6 +193,14 @@ fn serving(agent: &Agent) -> String {
         .status()
         .and_then(|status| Some(status["aggregator"].as_str()?.to_owned()))
         .unwrap_or_default()
+}
+
+/// Checks of an aggregator of itself, as `musterctl checks` on it shows them.
+fn own_checks(story: &Story, place: usize) -> Vec<Value> {
+    let aggregator = &story.rig.aggregators[place];
+    let answer = aggregator.ask(&["checks", "--json", "--id", "aggregator.*"]);
+    let rows: Vec<Value> = serde_json::from_str(&answer.out).unwrap_or_default();
+    rows.into_iter().filter(|row| row["host"] == aggregator.place.name).collect()
 }
 
 /// What an aggregator says is wrong with itself.

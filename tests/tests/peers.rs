@@ -45,7 +45,7 @@ fn every_aggregator_answers_for_all(rig: &Rig) {
         for words in [
             &["hosts", "--json"][..],
             &["logs", "needle", "--json"],
-            &["checks", "--json"],
+            &["checks", "--id", "agent.*", "--json"],
             &["metrics", "node_load1", "--json"],
         ] {
             eventually(

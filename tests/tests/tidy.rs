@@ -26,6 +26,7 @@ const INNER_WALLS: &[(&str, &[&str])] = &[
     ("agent/src/lanes", &["logs"]),
     ("agent/src/uplink", &["config", "facts", "lanes"]),
     ("agent/src/config", &["checks"]),
+    ("aggregator/src/checks", &[]),
     ("aggregator/src/inbox", &[]),
     ("aggregator/src/intake", &["inbox"]),
     ("aggregator/src/roster", &[]),

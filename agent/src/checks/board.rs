@@ -12,12 +12,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use muster_proto::checks::{Debounce, Shown};
 use muster_proto::clock::{Mono, Utc};
 use muster_proto::state::{CheckState, StateRecord};
 use muster_proto::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::debounce::{Debounce, Shown};
 use super::definition::{About, Check};
 use super::findings::{Baselines, Earlier, Finding, Findings};
 use super::gather::Case;
@@ -258,7 +258,7 @@ impl Earlier for Entries {
 impl Entry {
     fn new(now: Clock) -> Entry {
         Entry {
-            debounce: Debounce::new(now),
+            debounce: Debounce::new(now.into()),
             raw: Verdict::Ok,
             message: String::new(),
             evidence: String::new(),
@@ -271,7 +271,7 @@ impl Entry {
 
     fn on_finding(&mut self, now: Clock, finding: &Finding, about: &About) {
         let was = self.debounce.shown();
-        self.debounce.on_answer(now, finding.verdict, &about.pace);
+        self.debounce.on_answer(now.into(), finding.verdict, &about.pace);
         let shown = self.debounce.shown();
         let has_worsened = shown.badness() > was.badness();
         if finding.verdict == Verdict::Ok && shown == Verdict::Ok {

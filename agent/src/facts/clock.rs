@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use muster_proto::clock::{Mono, Utc};
+use muster_proto::clock::{Moment, Mono, Utc};
 
 /// The moment facts were read at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +21,12 @@ impl Clock {
             utc: Utc(i64::try_from(utc.as_micros()).unwrap_or(i64::MAX)),
             mono: Mono(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)),
         }
+    }
+}
+
+impl From<Clock> for Moment {
+    fn from(clock: Clock) -> Moment {
+        Moment { utc: clock.utc, mono: clock.mono }
     }
 }
 

@@ -170,7 +170,7 @@ impl Server {
             peers: Arc::new(Down(down.iter().map(|name| (*name).to_owned()).collect())),
             restricted: BTreeSet::new(),
             own: Arc::new(String::new),
-            problems: Arc::new(Vec::new),
+            own_checks: Arc::new(Vec::new),
             clock: || NOW,
             turns: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         };

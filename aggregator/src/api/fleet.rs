@@ -96,6 +96,13 @@ pub(super) struct Fleet {
     pub aggregators: Vec<FleetPart>,
 }
 
+impl Fleet {
+    /// Whether an aggregator of this name has answered.
+    pub(super) fn is_aggregator(&self, name: &str) -> bool {
+        self.aggregators.iter().any(|part| part.aggregator == name)
+    }
+}
+
 /// Hosts by the newest sign of life; the checks of a host from whoever has the newest word of it, and from
 /// older ones only what the newer cannot know.
 pub(super) fn merge_fleet(mut parts: Vec<FleetPart>) -> Fleet {
@@ -145,8 +152,12 @@ pub(super) fn merge_fleet(mut parts: Vec<FleetPart>) -> Fleet {
             })
         }));
     }
-    fleet.checks.sort_by(|a, b| (&a.host, &a.id, &a.instance).cmp(&(&b.host, &b.id, &b.instance)));
     freeze(&mut fleet);
+    // After the freeze: an aggregator that answers is not away, whatever is said of the host it runs on.
+    for part in &mut parts {
+        fleet.checks.append(&mut part.own_checks);
+    }
+    fleet.checks.sort_by(|a, b| (&a.host, &a.id, &a.instance).cmp(&(&b.host, &b.id, &b.instance)));
     fleet.aggregators = parts;
     fleet
 }

@@ -50,9 +50,9 @@ fn fleet(rooms: &Rooms, ask: &FleetAsk) -> FleetPart {
         datacenter: rooms.datacenter.clone(),
         version: rooms.version.clone(),
         started_at: Stamp(rooms.started_at),
-        problems: (rooms.problems)(),
         ..FleetPart::default()
     };
+    add_own(&mut part, ask, (rooms.own_checks)(), now);
     // A panic elsewhere while it was locked is a bug there; every roster method leaves it whole.
     let roster = rooms.roster.lock().unwrap_or_else(PoisonError::into_inner);
     match &ask.host {
@@ -62,6 +62,26 @@ fn fleet(rooms: &Rooms, ask: &FleetAsk) -> FleetPart {
         None => roster.hosts().for_each(|found| add(&mut part, ask, found, now)),
     }
     part
+}
+
+/// What the aggregator says of itself: problems always, rows as far as they are asked for.
+fn add_own(part: &mut FleetPart, ask: &FleetAsk, own: Vec<CheckState>, now: Utc) {
+    for check in own {
+        let age = now.since(check.at);
+        let stale = age.as_secs() > u64::from(check.valid_for_s);
+        if check.verdict != Verdict::Ok {
+            let what = [check.id.as_str(), &check.instance].join(" ");
+            part.problems.push(format!("{}: {}", what.trim_end(), check.message));
+        } else if stale {
+            part.problems.push(format!("{} was not looked at for {} s", check.id, age.as_secs()));
+        }
+        let is_other_host = ask.host.as_ref().is_some_and(|host| *host != part.aggregator);
+        if is_wanted(ask, &check) && !is_other_host {
+            let place = (part.aggregator.as_str(), part.datacenter.as_str());
+            let row = check_row(place, &check, stale);
+            part.own_checks.push(row);
+        }
+    }
 }
 
 fn add(part: &mut FleetPart, ask: &FleetAsk, (name, host): (&str, &Host), now: Utc) {
@@ -83,7 +103,7 @@ fn add(part: &mut FleetPart, ask: &FleetAsk, (name, host): (&str, &Host), now: U
             part.truncated = true;
             break;
         }
-        let mut row = check_row(name, host, check, now);
+        let mut row = check_row((name, host.datacenter()), check, host.is_stale(check, now));
         if ask.evidence {
             row.evidence.clone_from(&check.evidence);
         }
@@ -146,20 +166,20 @@ fn host_row(name: &str, host: &Host, now: Utc) -> HostRow {
     }
 }
 
-fn check_row(name: &str, host: &Host, check: &CheckState, now: Utc) -> CheckRow {
+fn check_row((name, datacenter): (&str, &str), check: &CheckState, stale: bool) -> CheckRow {
     CheckRow {
         host: name.to_owned(),
         id: check.id.clone(),
         instance: check.instance.clone(),
         verdict: check.verdict,
-        stale: host.is_stale(check, now),
+        stale,
         urgency: check.urgency,
         since: Stamp(check.since),
         message: check.message.clone(),
         runbook: check.runbook.clone(),
         owner: check.owner.clone(),
         at: Stamp(check.at),
-        datacenter: host.datacenter().to_owned(),
+        datacenter: datacenter.to_owned(),
         evidence: String::new(),
     }
 }

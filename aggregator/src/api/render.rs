@@ -110,6 +110,9 @@ fn status(fleet: &Fleet, unanswered: &[String]) -> Value {
             })
         })
         .collect();
+    for check in fleet.checks.iter().filter(|check| fleet.is_aggregator(&check.host)) {
+        checks.add(check);
+    }
     json!({
         "hosts": {
             "total": fleet.hosts.len(), "live": count("live"), "late": count("late"),
@@ -155,6 +158,11 @@ fn hosts(fleet: Fleet, selector: &Selector, unanswered: Vec<String>) -> HostList
 
 fn host(mut fleet: Fleet, name: &str, unanswered: Vec<String>) -> Result<HostPage, Problem> {
     let Some(host) = fleet.hosts.remove(name) else {
+        if fleet.is_aggregator(name) {
+            let detail =
+                format!("{name} is an aggregator without an agent: musterctl checks {name}");
+            return Err(Problem::not_found(detail));
+        }
         let silent = if unanswered.is_empty() {
             String::new()
         } else {
@@ -167,10 +175,22 @@ fn host(mut fleet: Fleet, name: &str, unanswered: Vec<String>) -> Result<HostPag
 
 fn checks(mut fleet: Fleet, selector: &Selector, unanswered: Vec<String>) -> CheckList {
     if !selector.is_everything() {
-        let hosts = &fleet.hosts;
-        fleet
-            .checks
-            .retain(|row| hosts.get(&row.host).is_some_and(|host| is_selected(selector, host)));
+        let chosen = |row: &CheckRow| match fleet.hosts.get(&row.host) {
+            Some(host) => is_selected(selector, host),
+            None => selector.matches(&Subject {
+                host: &row.host,
+                datacenter: &row.datacenter,
+                role: "",
+                tags: &[],
+                state: "live",
+                aggregator: &row.host,
+                os: "",
+                kernel: "",
+                agent_version: "",
+            }),
+        };
+        let rows = std::mem::take(&mut fleet.checks).into_iter();
+        fleet.checks = rows.filter(chosen).collect();
     }
     let truncated = fleet.truncated || fleet.checks.len() > CHECK_ROWS_MAX;
     fleet.checks.truncate(CHECK_ROWS_MAX);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use muster_proto::clock::Utc;
+use muster_proto::state::CheckState;
 use tokio::sync::Semaphore;
 
 use super::ask::{Granted, LogAsk, SeriesAsk};
@@ -39,8 +40,8 @@ pub struct Rooms {
     pub restricted: BTreeSet<String>,
     /// This aggregator's own metrics, Prometheus text.
     pub own: Arc<dyn Fn() -> String + Send + Sync>,
-    /// What is wrong with this aggregator now, a sentence each.
-    pub problems: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What this aggregator's checks of itself say.
+    pub own_checks: Arc<dyn Fn() -> Vec<CheckState> + Send + Sync>,
     /// What the time is.
     pub clock: fn() -> Utc,
     /// [`QUESTIONS_MAX`] turns.

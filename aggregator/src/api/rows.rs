@@ -82,6 +82,19 @@ pub struct CountsRow {
     pub stale: u64,
 }
 
+impl CountsRow {
+    /// Counts one more check.
+    pub(super) fn add(&mut self, check: &CheckRow) {
+        match check.verdict {
+            Verdict::Ok => self.ok += 1,
+            Verdict::Warn => self.warn += 1,
+            Verdict::Crit => self.crit += 1,
+            Verdict::Unknown => self.unknown += 1,
+        }
+        self.stale += u64::from(check.stale);
+    }
+}
+
 /// A check in `GET checks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRow {
@@ -151,6 +164,10 @@ pub struct FleetPart {
     /// What is wrong with the aggregator itself, a sentence each.
     #[serde(default)]
     pub problems: Vec<String>,
+    /// Its checks of itself, as far as they are asked for; under its own name as host. They stand apart from
+    /// `checks`, because what is newer of the host of that name must not overrule them.
+    #[serde(default)]
+    pub own_checks: Vec<CheckRow>,
 }
 
 /// A log line.

@@ -92,7 +92,7 @@ fn rooms(name: &str, roster: Roster, telemetry: Canned, peers: Near) -> Arc<Room
         peers: Arc::new(peers),
         restricted: BTreeSet::from(["auth".to_owned()]),
         own: Arc::new(|| "muster_up 1\n".to_owned()),
-        problems: Arc::new(Vec::new),
+        own_checks: Arc::new(Vec::new),
         clock: || NOW,
         turns: Arc::new(Semaphore::new(QUESTIONS_MAX)),
     })
@@ -268,6 +268,59 @@ fn hosts_and_checks_have_the_promised_fields() {
         {"aggregator":"agg1","datacenter":"eqiad","hosts":1,"problems":[],"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"}],"checks":{"crit":1,"ok":1,"stale":0,"unknown":0,"warn":0},"datacenters":[
         {"datacenter":"eqiad","departed":0,"late":0,"live":1,"lost":0}],"hosts":{"departed":0,"late":0,"live":1,"lost":0,"total":1},"unanswered":[]}"#]],
     );
+}
+
+/// An aggregator on a host with an agent: both speak under one name, and neither hides the other, even when a
+/// peer has a newer and complete word of that host.
+#[test]
+fn the_aggregator_s_own_checks_stand_beside_those_of_its_host() {
+    let StateRecord::Check(disk) = said("aggregator.disk", Verdict::Crit, -100) else { return };
+    let disk = CheckState {
+        instance: String::new(),
+        message: "4 % free".to_owned(),
+        valid_for_s: 60,
+        evidence: String::new(),
+        ..disk
+    };
+    let (mut old, mut new) = (Roster::new(Utc(0)), Roster::new(Utc(0)));
+    feed(&mut old, ("agg1", "agg1"), (1, -9), &[beat(-9), said("fs.space", Verdict::Crit, -9)]);
+    let newer = [full(-5), beat(-5), said("fs.space", Verdict::Ok, -5)];
+    feed(&mut new, ("agg1", "agg2"), (2, -5), &newer);
+    let peer = rooms("agg2", new, Canned::default(), Near::default());
+    let near = Near(BTreeMap::from([("agg2".to_owned(), Some(peer))]));
+    let mut here = Arc::into_inner(rooms("agg1", old, Canned::default(), near)).unwrap();
+    here.own_checks = Arc::new(move || vec![disk.clone()]);
+    let here = Arc::new(here);
+    for url in ["/api/v1/checks", "/api/v1/checks?selector=host=agg1", "/api/v1/hosts/agg1"] {
+        check_rows(&here, url, &["agg1 aggregator.disk crit stale", "agg1 fs.space ok"]);
+    }
+    check_rows(&here, "/api/v1/checks?state=ok", &["agg1 fs.space ok"]);
+    check_rows(&here, "/api/v1/checks?selector=host=agg2", &[]);
+    check(
+        &here,
+        "/api/v1/status",
+        expect![[r#"
+        200 application/json
+        {"aggregators":[
+        {"aggregator":"agg1","datacenter":"eqiad","hosts":0,"problems":["aggregator.disk: 4 % free"],"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"},
+        {"aggregator":"agg2","datacenter":"eqiad","hosts":1,"problems":[],"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"}],"checks":{"crit":1,"ok":1,"stale":1,"unknown":0,"warn":0},"datacenters":[
+        {"datacenter":"eqiad","departed":0,"late":0,"live":1,"lost":0}],"hosts":{"departed":0,"late":0,"live":1,"lost":0,"total":1},"unanswered":[]}"#]],
+    );
+}
+
+/// Host, id and verdict of each row of a page.
+#[track_caller]
+fn check_rows(rooms: &Arc<Rooms>, url: &str, expected: &[&str]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = runtime.block_on(answer(rooms, &ask(url, admin())));
+    let page: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let word = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap().to_owned();
+    let row = |row: &serde_json::Value| {
+        let stale = if row["stale"] == true { " stale" } else { "" };
+        format!("{} {} {}{stale}", word(row, "host"), word(row, "id"), word(row, "verdict"))
+    };
+    let rows: Vec<String> = page["checks"].as_array().unwrap().iter().map(row).collect();
+    assert_eq!(rows, expected, "{url}");
 }
 
 #[test]

@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_proto::errors::chain;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::stores::Stores;
 use super::utc_now;
 use crate::config::Config;
 use crate::intake::Presence;
 use crate::roster::Roster;
+use crate::stores::retention::Room;
 
 /// Time between two looks at what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
+/// The same while there is too little room. Each look removes one day.
+const ROOM_EVERY: Duration = Duration::from_secs(10);
 
 /// Tells the roster who comes and goes. The end of an old connection does not hide a newer one.
 pub(super) async fn presence(
@@ -36,14 +39,15 @@ pub(super) async fn presence(
     }
 }
 
-/// Removes what is too old, and the oldest when the disk gets full.
-pub(super) async fn house(stores: Stores, config: Arc<Config>) {
+/// Removes what is too old, and the oldest when the disk gets full: at once, and on until there is room.
+pub(super) async fn house(stores: Stores, config: Arc<Config>, mut room: watch::Receiver<Room>) {
     loop {
-        let (stores, config) = (stores.clone(), config.clone());
-        let kept = tokio::task::spawn_blocking(move || stores.retain(&config, utc_now())).await;
-        if let Ok(Err(error)) = kept {
+        let (stores, config, now) = (stores.clone(), config.clone(), *room.borrow_and_update());
+        let retain = move || stores.retain(&config, now, utc_now());
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(retain).await {
             tracing::error!(error = chain(&error), "Old data cannot be removed.");
         }
-        tokio::time::sleep(RETENTION_EVERY).await;
+        let pause = if now == Room::Enough { RETENTION_EVERY } else { ROOM_EVERY };
+        let _ = tokio::time::timeout(pause, room.changed()).await;
     }
 }

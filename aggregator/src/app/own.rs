@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::door::DoorCounts;
+use super::look::Health;
 use super::stores::Stores;
 use super::utc_now;
 use crate::api::Rooms;
@@ -18,9 +19,10 @@ use crate::api::door::{ADMIN_GROUP, TokenCheck};
 use crate::api::rooms::QUESTIONS_MAX;
 use crate::api::serve::{TlsAccept, serve_https, serve_metrics, serve_socket};
 use crate::api::stored::Stored;
+use crate::authority::Heard;
 use crate::config::Config;
 use crate::follow::FollowCounts;
-use crate::inbox::Inbox;
+use crate::inbox::InboxBoard;
 use crate::peers::PeerLinks;
 use crate::roster::Roster;
 use crate::stores::logs::LogStore;
@@ -29,7 +31,8 @@ use crate::stores::retention::room;
 /// What `/metrics` looks at.
 pub(super) struct Own {
     pub(super) name: String,
-    pub(super) inboxes: Vec<Inbox>,
+    /// Not the inboxes themselves: their threads end when nobody can send any more.
+    pub(super) boards: Vec<Arc<InboxBoard>>,
     pub(super) counts: [Arc<FollowCounts>; 3],
     pub(super) doors: Arc<DoorCounts>,
     pub(super) roster: Arc<Mutex<Roster>>,
@@ -37,18 +40,24 @@ pub(super) struct Own {
     pub(super) links: Arc<PeerLinks>,
     pub(super) peers: Vec<String>,
     pub(super) state_dir: PathBuf,
+    pub(super) heard: Arc<Heard>,
 }
 
 impl Own {
     /// Everything the API may ask.
-    pub(super) fn rooms(self, config: &Config, stores: &Stores) -> Rooms {
+    pub(super) fn rooms(
+        self: &Arc<Own>,
+        config: &Config,
+        stores: &Stores,
+        health: &Arc<Health>,
+    ) -> Rooms {
         let restricted: BTreeSet<String> = config
             .classes
             .iter()
             .filter(|(_, class)| class.restricted)
             .map(|(name, _)| name.clone())
             .collect();
-        let inboxes = self.inboxes.clone();
+        let (own, health) = (self.clone(), health.clone());
         Rooms {
             name: config.name.clone(),
             datacenter: config.datacenter.clone(),
@@ -61,8 +70,8 @@ impl Own {
             }),
             peers: self.links.clone(),
             restricted,
-            problems: Arc::new(move || problems(&inboxes)),
-            own: Arc::new(move || self.page()),
+            own_checks: Arc::new(move || health.states()),
+            own: Arc::new(move || own.page()),
             clock: utc_now,
             turns: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         }
@@ -95,6 +104,8 @@ impl Own {
         );
         self.inboxes(&mut page);
         self.followers(&mut page);
+        let hit = |(limit, hits): &(&str, u64)| (format!("limit=\"{limit}\""), *hits as f64);
+        page.counter("muster_aggregator_limit_hits_total", &self.overflows().each_ref().map(hit));
         let peer = |name: &String| {
             (format!("peer=\"{name}\""), f64::from(u8::from(self.links.is_open(name))))
         };
@@ -111,21 +122,18 @@ impl Own {
     }
 
     fn inboxes(&self, page: &mut Page) {
-        let each = |value: &dyn Fn(&Inbox) -> f64| -> Vec<(String, f64)> {
-            let label = |inbox: &Inbox| format!("lane=\"{}\"", inbox.board.lane);
-            self.inboxes.iter().map(|inbox| (label(inbox), value(inbox))).collect()
+        let each = |value: &dyn Fn(&InboxBoard) -> f64| -> Vec<(String, f64)> {
+            let label = |board: &InboxBoard| format!("lane=\"{}\"", board.lane);
+            self.boards.iter().map(|board| (label(board), value(board))).collect()
         };
         let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed) as f64;
-        page.counter("muster_inbox_frames_total", &each(&|inbox| load(&inbox.board.frames)));
-        page.counter(
-            "muster_inbox_frame_bytes_total",
-            &each(&|inbox| load(&inbox.board.frame_bytes)),
-        );
-        page.counter("muster_inbox_repeats_total", &each(&|inbox| load(&inbox.board.repeats)));
-        page.counter("muster_inbox_commits_total", &each(&|inbox| load(&inbox.board.commits)));
-        page.gauge("muster_inbox_bytes", &each(&|inbox| inbox.board.usage().0 as f64));
-        page.gauge("muster_inbox_budget_bytes", &each(&|inbox| inbox.board.usage().1 as f64));
-        let refuses = |inbox: &Inbox| f64::from(u8::from(inbox.board.refusal().is_some()));
+        page.counter("muster_inbox_frames_total", &each(&|board| load(&board.frames)));
+        page.counter("muster_inbox_frame_bytes_total", &each(&|board| load(&board.frame_bytes)));
+        page.counter("muster_inbox_repeats_total", &each(&|board| load(&board.repeats)));
+        page.counter("muster_inbox_commits_total", &each(&|board| load(&board.commits)));
+        page.gauge("muster_inbox_bytes", &each(&|board| board.usage().0 as f64));
+        page.gauge("muster_inbox_budget_bytes", &each(&|board| board.usage().1 as f64));
+        let refuses = |board: &InboxBoard| f64::from(u8::from(board.refusal().is_some()));
         page.gauge("muster_inbox_disk_refuses", &each(&refuses));
     }
 
@@ -144,15 +152,6 @@ impl Own {
             page.gauge("muster_log_store_head_bytes", &[(String::new(), usage.head_bytes as f64)]);
         }
     }
-}
-
-/// Lanes that take nothing in, and why.
-fn problems(inboxes: &[Inbox]) -> Vec<String> {
-    let told = inboxes.iter().filter_map(|inbox| {
-        let why = inbox.board.refusal()?;
-        Some(format!("takes in no {}: {why}", inbox.board.lane))
-    });
-    told.collect()
 }
 
 /// A page that is being written.

@@ -20,7 +20,7 @@ use crate::roster::Roster;
 use crate::stores::StoreError;
 use crate::stores::logs::{LogSettings, LogStore};
 use crate::stores::metrics::{MetricSettings, MetricStore};
-use crate::stores::retention::{Keep, Removed, Room, decide_room, room};
+use crate::stores::retention::{Keep, Removed, Room};
 use crate::stores::state::StateStore;
 
 /// Everything that is kept.
@@ -30,7 +30,6 @@ pub(super) struct Stores {
     pub(super) metrics: MetricStore,
     pub(super) roster: Arc<Mutex<Roster>>,
     state_path: PathBuf,
-    state_dir: PathBuf,
 }
 
 impl Stores {
@@ -57,7 +56,7 @@ impl Stores {
         let loaded = StateStore::open(&state_path)?.load()?;
         let roster = Roster::restore(utc_now(), loaded.hosts, loaded.checks);
         let roster = Arc::new(Mutex::new(roster));
-        Ok(Stores { logs, metrics, roster, state_path, state_dir: config.state_dir.clone() })
+        Ok(Stores { logs, metrics, roster, state_path })
     }
 
     /// Starts a follower on each lane.
@@ -102,16 +101,15 @@ impl Stores {
         Ok(threads)
     }
 
-    /// Removes what is older than its class keeps, and the oldest day when the disk gets full.
-    pub(super) fn retain(&self, config: &Config, now: Utc) -> Result<(), StoreError> {
+    /// Removes what is older than its class keeps, and the oldest day when there is not enough room.
+    pub(super) fn retain(&self, config: &Config, room: Room, now: Utc) -> Result<(), StoreError> {
         let log_keep = |class: &str| keep_for(config.class(class).retention);
         tell(&self.logs.retain(now, &log_keep)?);
         tell(&self.metrics.retain(now, keep_for(config.metrics_retention))?);
-        let free = room(&self.state_dir).unwrap_or(1.0);
-        if decide_room(free) != Room::Enough {
+        if room != Room::Enough {
             let oldest = [self.logs.oldest_day(now)?, self.metrics.oldest_day(now)?];
             if let Some(day) = oldest.into_iter().flatten().min() {
-                tracing::error!(free, "The disk is nearly full: the oldest day goes.");
+                tracing::error!(?room, "The disk is nearly full: the oldest day goes.");
                 tell(&self.logs.drop_day(day)?);
                 tell(&self.metrics.drop_day(day)?);
             }

@@ -8,7 +8,7 @@ use muster_link::{Identity, IdentityStore, Peer, crypto};
 use muster_proto::errors::chain;
 use serde_bytes::ByteBuf;
 
-use super::Authority;
+use super::{Authority, Heard};
 use crate::api::Peers as _;
 use crate::intake::{Renew, Renewer};
 use crate::peers::PeerLinks;
@@ -82,28 +82,36 @@ pub async fn answer_peer(
     answered.await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-/// Keeps our copy of the revocation list like that of the aggregator that has the authority.
-pub async fn follow_revocations(links: Arc<PeerLinks>, store: Arc<IdentityStore>) {
+/// Keeps our copy of the revocation list like that of the aggregator that has the authority. A list that the
+/// authority has not signed, or that is older than ours, is refused: see [`IdentityStore::take_revocations`].
+pub async fn follow_revocations(
+    links: Arc<PeerLinks>,
+    store: Arc<IdentityStore>,
+    heard: Arc<Heard>,
+) {
     let mut known: Vec<u8> = crypto::sha256(b"").to_vec();
     loop {
         let errand = Errand::Revocations { known: known.clone() };
+        let (mut answered, mut trouble) = (false, None);
         for peer in links.names() {
             let asked = tokio::time::timeout(SIGN_WAIT, links.send(&peer, &errand)).await;
             let Ok(Ok(answer)) = asked else { continue };
-            let Ok(Revocations::List(pem)) = serde_cbor::from_slice(&answer) else { continue };
-            match store.take_revocations(&pem) {
-                Ok(news) => {
-                    known = crypto::sha256(&pem).to_vec();
-                    if news {
-                        tracing::info!(peer, "The revocation list has changed.");
+            match serde_cbor::from_slice(&answer) {
+                Ok(Revocations::Same) => answered = true,
+                Ok(Revocations::List(pem)) => match store.take_revocations(&pem) {
+                    Ok(news) => {
+                        (known, answered) = (crypto::sha256(&pem).to_vec(), true);
+                        if news {
+                            tracing::info!(peer, "The revocation list has changed.");
+                        }
                     }
-                }
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::error!(peer, error, "The revocation list of a peer cannot be used.");
-                }
+                    Err(error) => trouble = Some(format!("from {peer}: {}", chain(&error))),
+                },
+                Ok(Revocations::NotHere) => {}
+                Err(error) => trouble = Some(format!("{peer}: its answer cannot be read: {error}")),
             }
         }
+        heard.on_round(answered.then(|| store.now()), trouble);
         tokio::time::sleep(REVOCATIONS_EVERY).await;
     }
 }

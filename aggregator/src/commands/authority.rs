@@ -8,9 +8,11 @@ use muster_link::ca::{Ca, Which, Wish};
 use muster_link::enrol::{Enrolment, enrol};
 use muster_link::identity::{Fresh, Identity, new_key_and_csr};
 use muster_link::token::{Terms, Token};
+use muster_proto::clock::Utc;
 use serde_json::json;
 
 use super::{Outcome, print_json, table};
+use crate::api::{Granted, Reader};
 use crate::app::{identity_dir, utc_now};
 use crate::authority::CERTIFICATE_TTL;
 use crate::cli::{CertVerb, RoleName, TokenVerb};
@@ -86,21 +88,34 @@ fn open(config: &Config) -> Result<Ca, Fatal> {
 
 /// `token …`
 pub(super) fn token(config: &Config, verb: TokenVerb) -> Outcome {
-    let TokenVerb::Create { ttl, uses, host, role } = verb;
+    let TokenVerb::Create { ttl, uses, host, role, classes } = verb;
+    if role != RoleName::Reader && !classes.is_empty() {
+        return Err(Fatal::Usage("--class is only for --role reader".to_owned()));
+    }
     let now = utc_now();
     let role = match role {
         RoleName::Agent => Role::Agent,
         RoleName::Aggregator => Role::Aggregator,
+        RoleName::Reader => {
+            let name = host.unwrap_or_else(|| "reader".to_owned());
+            let granted = Granted::Named(classes.into_iter().collect());
+            return api_token(config, &Reader { name, granted }, now.after(ttl));
+        }
         RoleName::Admin => {
             let name = host.unwrap_or_else(|| "admin".to_owned());
-            println!("{}", tokens::create(&config.state_dir, &name, now.after(ttl))?);
-            return Ok(ExitCode::SUCCESS);
+            let granted = Granted::All;
+            return api_token(config, &Reader { name, granted }, now.after(ttl));
         }
     };
     let names = host.unwrap_or_else(|| "*".to_owned());
     let terms = Terms { role, names, uses, expires_at: now.after(ttl) };
     let token = open(config)?.create_token(terms, now)?;
     println!("{token}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn api_token(config: &Config, reader: &Reader, expires_at: Utc) -> Outcome {
+    println!("{}", tokens::create(&config.state_dir, reader, expires_at)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -48,6 +48,7 @@ fn write_page(out: &mut Vec<u8>) -> io::Result<()> {
     man.render_options_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
     write_verbs(&command, out)?;
+    writeln!(out, ".SH CHECKS\n{}", crate::checks::manual())?;
     writeln!(out, ".SH \"EXIT STATUS\"\n{EXIT_CODES}\n.SH ENVIRONMENT\n{ENVIRONMENT}\n.SH FILES")?;
     for (path, what) in FILES {
         writeln!(out, ".TP\n\\fI{path}\\fR\n{what}")?;

@@ -1,7 +1,7 @@
 //! Where one inbox lane stands, shared between its thread, intake, followers and the API.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +27,12 @@ pub struct InboxBoard {
     pub repeats: AtomicU64,
     /// Syncs since the start.
     pub commits: AtomicU64,
+    /// Streams forgotten since the start, because their host has begun too many.
+    pub streams_forgotten: AtomicU64,
+    /// Frames of new streams that were not taken since the start, because there are too many streams.
+    pub streams_refused: AtomicU64,
     cursors: Vec<(&'static str, AtomicU64)>,
+    held: AtomicBool,
     state: Mutex<State>,
     moved: Condvar,
     thread: OnceLock<std::thread::Thread>,
@@ -60,7 +65,10 @@ impl InboxBoard {
             frame_bytes: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            streams_forgotten: AtomicU64::new(0),
+            streams_refused: AtomicU64::new(0),
             cursors: cursors.iter().map(cursor).collect(),
+            held: AtomicBool::new(false),
             state: Mutex::new(state),
             moved: Condvar::new(),
             thread: OnceLock::new(),
@@ -77,9 +85,25 @@ impl InboxBoard {
         (self.bytes.load(Ordering::Relaxed), self.budget_bytes)
     }
 
-    /// Why the disk refuses, as long as it does.
+    /// Why nothing is taken in, as long as nothing is.
     pub fn refusal(&self) -> Option<String> {
+        if self.is_held() {
+            return Some("the disk is nearly full, nothing is acked".to_owned());
+        }
         self.state().refused.clone()
+    }
+
+    /// Stops taking frames in, or goes on. What came and was not synced waits, unacked.
+    pub fn hold(&self, held: bool) {
+        if self.held.swap(held, Ordering::Relaxed) != held
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// What a hello of `host` is to be told about a stream.
@@ -132,6 +156,10 @@ impl InboxBoard {
 
     pub(super) fn put_mark(&self, stream: StreamId, mark: &Mark) {
         self.state().marks.insert(stream, (mark.host.clone(), mark.durable));
+    }
+
+    pub(super) fn drop_mark(&self, stream: StreamId) {
+        self.state().marks.remove(&stream);
     }
 
     pub(super) fn committed(&self, spool: &Spool) {

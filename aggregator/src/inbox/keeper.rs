@@ -46,6 +46,9 @@ impl Keeper {
     /// Runs until every sender is gone. While a sync runs the next group gathers in the queue.
     pub(super) fn run(mut self, mut receiver: Receiver<Arrival>) {
         while let Some(arrival) = receiver.blocking_recv() {
+            if !self.wait_while_held(&receiver) {
+                break;
+            }
             self.take(&arrival);
             while self.group_bytes < COMMIT_BYTES {
                 match receiver.try_recv() {
@@ -59,6 +62,19 @@ impl Keeper {
         self.board.close();
     }
 
+    /// Waits for room on the disk; what is read meanwhile is freed. False when every sender is gone: what
+    /// came was not acked, its agent has it still.
+    fn wait_while_held(&mut self, receiver: &Receiver<Arrival>) -> bool {
+        while self.board.is_held() {
+            if receiver.sender_strong_count() == 0 {
+                return false;
+            }
+            self.free();
+            std::thread::park_timeout(RETRY_PAUSE);
+        }
+        true
+    }
+
     fn take(&mut self, arrival: &Arrival) {
         let header = &arrival.header;
         if header.kind == Kind::Dict {
@@ -68,12 +84,17 @@ impl Keeper {
             Offer::Fresh => {
                 self.append(arrival);
                 self.note_mark(header.stream, header.seq, &arrival.host);
+                self.forget_marks();
             }
             Offer::Repeat => {
                 self.board.repeats.fetch_add(1, Ordering::Relaxed);
             }
             // No ack will come: the agent finds this connection stuck and hears why at its next hello.
-            Offer::OtherHost | Offer::Full => return,
+            Offer::OtherHost => return,
+            Offer::Full => {
+                self.board.streams_refused.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
         }
         self.waiting.push((arrival.stored.clone(), header.stream));
     }
@@ -109,6 +130,17 @@ impl Keeper {
                 error = chain(&error),
                 "A mark cannot be kept: a repeat may be stored twice."
             );
+        }
+    }
+
+    /// Takes out what made way for a new stream of the same host.
+    fn forget_marks(&mut self) {
+        for stream in self.marks.forgotten() {
+            self.board.streams_forgotten.fetch_add(1, Ordering::Relaxed);
+            self.board.drop_mark(stream);
+            if let Err(error) = self.spool.note(&[MARK_KEY, &stream.0].concat(), None) {
+                tracing::error!(error = chain(&error), "A mark cannot be removed.");
+            }
         }
     }
 

@@ -11,8 +11,10 @@ use super::day::{Day, DayFile};
 
 /// Below this share of free space the oldest days are dropped.
 pub const ROOM_LOW: f64 = 0.10;
-/// Below this share of free space nothing more is acked: agents keep what they have.
+/// At this share of free space nothing more is acked: agents keep what they have, or go elsewhere.
 pub const ROOM_NONE: f64 = 0.05;
+/// Above this share of free space acking goes on. Wider than [`ROOM_NONE`], so that it does not flap.
+pub const ROOM_AGAIN: f64 = 0.07;
 
 /// How long, and how much, of a class or of the metrics is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +52,14 @@ pub struct Removed {
 }
 
 /// What the free space allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Room {
     /// Enough.
+    #[default]
     Enough,
     /// At most [`ROOM_LOW`]: drop the oldest day and tell somebody.
     DropOldest,
-    /// At most [`ROOM_NONE`]: drop, and stop acking until there is room.
+    /// At most [`ROOM_NONE`]: drop, and stop acking until more than [`ROOM_AGAIN`] is free.
     StopAcking,
 }
 
@@ -75,9 +78,10 @@ pub fn decide_removals(days: &[DayFile], keep: Keep, today: Day) -> Vec<(DayFile
     gone
 }
 
-/// What to do at this share of free space.
-pub fn decide_room(fraction: f64) -> Room {
-    if fraction <= ROOM_NONE {
+/// What to do at this share of free space. `before`: what was done until now.
+pub fn decide_room(fraction: f64, before: Room) -> Room {
+    let stop_at = if before == Room::StopAcking { ROOM_AGAIN } else { ROOM_NONE };
+    if fraction <= stop_at {
         Room::StopAcking
     } else if fraction <= ROOM_LOW {
         Room::DropOldest
@@ -129,9 +133,17 @@ mod tests {
 
     #[test]
     fn the_disk_is_guarded_in_two_steps() {
-        let steps = [0.5, 0.11, 0.10, 0.06, 0.05, 0.0].map(decide_room);
         use Room::{DropOldest, Enough, StopAcking};
-        assert_eq!(steps, [Enough, Enough, DropOldest, DropOldest, StopAcking, StopAcking]);
+        let mut now = Enough;
+        let falling_and_rising = [0.5, 0.11, 0.10, 0.06, 0.05, 0.0, 0.06, 0.07, 0.08, 0.06, 0.12];
+        let steps = falling_and_rising.map(|free| {
+            now = decide_room(free, now);
+            now
+        });
+        let stopped = [StopAcking; 4];
+        assert_eq!(steps[..4], [Enough, Enough, DropOldest, DropOldest]);
+        assert_eq!(steps[4..8], stopped, "stops at 5 %, and goes on above 7 % only");
+        assert_eq!(steps[8..], [DropOldest, DropOldest, Enough]);
         let folder = tempfile::tempdir().unwrap();
         assert!((0.0..=1.0).contains(&room(folder.path()).unwrap()));
     }

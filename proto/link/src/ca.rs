@@ -20,7 +20,9 @@
 //! - Time and lifetimes are handed in.
 
 pub mod lists;
+mod revoking;
 mod sign;
+mod tokens;
 
 use std::fs::File;
 use std::io;
@@ -29,16 +31,15 @@ use std::time::Duration;
 
 use muster_proto::clock::Utc;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
-    DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
-    RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SerialNumber,
 };
 
 use crate::crypto::{self, NoRandom};
 use crate::files;
-use crate::identity::{IdentityError, certificates, pem_block, pem_of};
+use crate::identity::{IdentityError, certificates, pem_of};
 use crate::peer::{Role, bare_serial};
-use crate::token::{self, Kept, Terms, Token, TokenRefused};
+use crate::token::TokenRefused;
 
 pub use lists::{Issued, Revoked};
 use sign::{date, draw_serial, leaf_params, parse_request};
@@ -49,8 +50,6 @@ pub const HOST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 const CA_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A certificate is valid from this long before its issue on: clocks differ.
 const BACKDATE: Duration = Duration::from_secs(60);
-/// A revocation list says that it is good for this long. Readers use it longer, see `tls`.
-const CRL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Why the CA did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -274,59 +273,6 @@ impl Ca {
         Ok(self.issued()?.into_iter().find(|one| one.serial == serial).map(|one| one.role))
     }
 
-    /// The revocation list as it stands, PEM; empty before the first revocation.
-    ///
-    /// # Errors
-    /// [`CaError::File`].
-    pub fn crl(&self) -> Result<Vec<u8>, CaError> {
-        let path = self.dir.join("ca.crl");
-        match std::fs::read(&path) {
-            Ok(pem) => Ok(pem),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(source) => Err(file(&path, source)),
-        }
-    }
-
-    /// Revokes certificates: adds them to the list and writes a new `ca.crl`.
-    ///
-    /// Out: what is newly revoked, for [`crate::IdentityStore::revoke`].
-    ///
-    /// # Errors
-    /// [`CaError::Unknown`], [`CaError::File`], [`CaError::Sign`].
-    pub fn revoke(&self, which: Which<'_>, now: Utc) -> Result<Vec<Revoked>, CaError> {
-        let _lock = self.lock()?;
-        let issued = self.issued()?;
-        let mut revoked = self.revoked()?;
-        let (what, named): (String, Vec<&Issued>) = match which {
-            Which::Name(name) => {
-                let of = |one: &&Issued| one.name == name && one.expires_at >= now;
-                (name.to_owned(), issued.iter().filter(of).collect())
-            }
-            Which::Serial(serial) => {
-                let serial = bare_serial(serial);
-                let of = |one: &&Issued| one.serial == serial;
-                (crypto::hex(serial), issued.iter().filter(of).collect())
-            }
-        };
-        if named.is_empty() {
-            return Err(CaError::Unknown { what });
-        }
-        let fresh: Vec<Revoked> = named
-            .into_iter()
-            .filter(|one| revoked.iter().all(|old| old.serial != one.serial))
-            .map(|one| Revoked {
-                serial: one.serial.clone(),
-                revoked_at: now,
-                name: one.name.clone(),
-            })
-            .collect();
-        let lines: String = fresh.iter().map(Revoked::line).collect();
-        self.append("revoked.list", &lines)?;
-        revoked.extend(fresh.iter().cloned());
-        self.write_crl(&revoked, now)?;
-        Ok(fresh)
-    }
-
     /// Every certificate that was issued, oldest first.
     ///
     /// # Errors
@@ -341,108 +287,6 @@ impl Ca {
     /// [`CaError::File`].
     pub fn revoked(&self) -> Result<Vec<Revoked>, CaError> {
         self.read("revoked.list", Revoked::parse)
-    }
-
-    /// Copies `ca.crt` and `ca.crl` into an identity directory; a reload then uses them.
-    ///
-    /// # Errors
-    /// [`CaError::File`].
-    pub fn publish(&self, identity: &Path) -> Result<(), CaError> {
-        for name in ["ca.crt", "ca.crl"] {
-            let (source, target) = (self.dir.join(name), identity.join(name));
-            match std::fs::read(&source) {
-                Ok(bytes) => files::write_whole(&target, &bytes, files::PUBLIC)
-                    .map_err(|error| file(&target, error))?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(file(&source, error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a token. It is returned once and kept as a digest only.
-    ///
-    /// # Errors
-    /// [`CaError::Pattern`], [`CaError::Random`], [`CaError::File`].
-    pub fn create_token(&self, terms: Terms, now: Utc) -> Result<Token, CaError> {
-        let fine = |c: char| c.is_ascii_alphanumeric() || "-._*".contains(c);
-        if terms.names.is_empty() || !terms.names.chars().all(fine) {
-            return Err(CaError::Pattern(terms.names));
-        }
-        let token = Token::draw(self.fingerprint())?;
-        let _lock = self.lock()?;
-        let mut kept = self.tokens()?;
-        // Those that nobody can use any more go away here, a day later, so the list stays short.
-        const KEEP_US: i64 = 24 * 3600 * 1_000_000;
-        kept.retain(|old| old.terms.expires_at.0.saturating_add(KEEP_US) > now.0);
-        kept.push(Kept::of(&token, terms));
-        self.write_tokens(&kept)?;
-        Ok(token)
-    }
-
-    /// Uses a token once, for the host `name` that wants to be a `role`.
-    ///
-    /// In: the secret part, as it stands in [`crate::EnrolRequest::token`].
-    ///
-    /// # Errors
-    /// [`CaError::Token`] with nothing changed; [`CaError::File`].
-    pub fn use_token(&self, secret: &str, name: &str, role: Role, now: Utc) -> Result<(), CaError> {
-        let _lock = self.lock()?;
-        let mut kept = self.tokens()?;
-        token::take(&mut kept, secret, (name, role), now)?;
-        self.write_tokens(&kept)
-    }
-
-    /// The tokens that are kept, oldest first.
-    ///
-    /// # Errors
-    /// [`CaError::File`].
-    pub fn tokens(&self) -> Result<Vec<Kept>, CaError> {
-        self.read("tokens.list", Kept::parse)
-    }
-
-    /// Takes a token out of the list before its time. In: how its digest begins, at least 8 digits.
-    ///
-    /// # Errors
-    /// [`CaError::Unknown`], [`CaError::File`].
-    pub fn remove_token(&self, digest: &str) -> Result<(), CaError> {
-        let _lock = self.lock()?;
-        let mut kept = self.tokens()?;
-        let before = kept.len();
-        kept.retain(|token| digest.len() < 8 || !token.digest.starts_with(digest));
-        if kept.len() == before {
-            return Err(CaError::Unknown { what: format!("token {digest}") });
-        }
-        self.write_tokens(&kept)
-    }
-
-    fn write_crl(&self, revoked: &[Revoked], now: Utc) -> Result<(), CaError> {
-        let number = now.0.max(0).unsigned_abs();
-        let entry = |one: &Revoked| RevokedCertParams {
-            serial_number: SerialNumber::from_slice(&one.serial),
-            revocation_time: date(one.revoked_at, Duration::ZERO, true),
-            reason_code: Some(RevocationReason::CessationOfOperation),
-            invalidity_date: None,
-        };
-        let params = CertificateRevocationListParams {
-            this_update: date(now, BACKDATE, false),
-            next_update: date(now, CRL_TTL, true),
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.iter().map(entry).collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        let crl = params.signed_by(&self.issuer).map_err(CaError::Sign)?;
-        let path = self.dir.join("ca.crl");
-        files::write_whole(&path, pem_block("X509 CRL", crl.der()).as_bytes(), files::PUBLIC)
-            .map_err(|source| file(&path, source))
-    }
-
-    fn write_tokens(&self, kept: &[Kept]) -> Result<(), CaError> {
-        let path = self.dir.join("tokens.list");
-        let lines: String = kept.iter().map(Kept::line).collect();
-        files::write_whole(&path, lines.as_bytes(), files::SECRET)
-            .map_err(|source| file(&path, source))
     }
 
     fn read<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, CaError> {

@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use muster_proto::clock::Utc;
-use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use crate::connection::Shared;
 use crate::error::Close;
 use crate::identity::{self, Identity, IdentityError};
 use crate::peer::bare_serial;
+use crate::revocations::{self, ListRefused};
 use crate::tls::Trust;
 
 /// Tells the time, for the validity of certificates.
@@ -78,7 +78,8 @@ impl IdentityStore {
         let fresh = Arc::new(read(&self.dir)?);
         let identity = fresh.identity.clone();
         *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        let listed: HashSet<Vec<u8>> = identity.crls.iter().flat_map(|crl| serials(crl)).collect();
+        let listed: HashSet<Vec<u8>> =
+            identity.crls.iter().flat_map(|crl| revocations::serials(crl)).collect();
         self.close_live(&listed);
         Ok(identity)
     }
@@ -97,22 +98,22 @@ impl IdentityStore {
         self.close_live(&named)
     }
 
-    /// Takes a revocation list, PEM, from the aggregator that has the CA: writes it beside the identity
-    /// and reloads. A list that has less than the present one is not taken, because revocations are
-    /// never taken back; nor is one that cannot be read.
+    /// Takes a revocation list, PEM, that somebody passed on: writes it beside the identity and reloads.
     ///
-    /// Out: whether it was news.
+    /// Out: whether it was news. No list at all is none.
     ///
     /// # Errors
-    /// [`IdentityError`]; what was in use stays in use.
+    /// [`IdentityError::Trust`] around a [`ListRefused`] when the authority has not signed it, or we have a later
+    /// one; what was in use stays in use.
     pub fn take_revocations(&self, pem: &[u8]) -> Result<bool, IdentityError> {
         let identity = self.identity();
-        let listed = |crls: &[CertificateRevocationListDer<'static>]| -> HashSet<Vec<u8>> {
-            crls.iter().flat_map(|crl| serials(crl)).collect()
+        let offered = identity::read_crls(&self.dir, pem)?;
+        let news = revocations::judge(&identity.root_ders, &identity.crls, &offered);
+        let refused = |source: ListRefused| IdentityError::Trust {
+            path: self.dir.clone(),
+            source: source.into(),
         };
-        let (present, offered) =
-            (listed(&identity.crls), listed(&identity::read_crls(&self.dir, pem)?));
-        if offered.len() <= present.len() || !offered.is_superset(&present) {
+        if !news.map_err(refused)? {
             return Ok(false);
         }
         identity::write_crl(&self.dir, pem)?;
@@ -187,11 +188,6 @@ fn read(dir: &Path) -> Result<InUse, IdentityError> {
     let trust = Trust::of(&identity)
         .map_err(|source| IdentityError::Trust { path: dir.to_owned(), source: source.into() })?;
     Ok(InUse { identity, trust })
-}
-
-fn serials(crl: &[u8]) -> Vec<Vec<u8>> {
-    let Ok((_, list)) = CertificateRevocationList::from_der(crl) else { return Vec::new() };
-    list.iter_revoked_certificates().map(|one| bare_serial(one.raw_serial()).to_vec()).collect()
 }
 
 /// The system's wall clock.

@@ -14,21 +14,21 @@ use std::sync::{Arc, OnceLock};
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme, client, server,
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{SignatureScheme, client, server};
 
 use crate::crypto;
 use crate::error::{CertFault, LinkError};
 use crate::identity::Identity;
-use crate::peer::Peer;
-use crate::store::{IdentityStore, InUse};
+use crate::store::IdentityStore;
+
+mod gate;
+
+use gate::Gate;
 
 /// Application protocol of an ordinary connection.
 pub const ALPN_MUSTER: &[u8] = b"muster/1";
@@ -72,7 +72,7 @@ pub(crate) fn server_config(
 ) -> Result<QuicServerConfig, LinkError> {
     let in_use = store.in_use();
     let key = Arc::new(OneKey(in_use.identity.certified.clone()));
-    let gate = Arc::new(ClientGate { in_use, store: store.clone(), seen });
+    let gate = Arc::new(Gate { in_use, store: store.clone(), seen });
     let mut config = rustls::ServerConfig::builder_with_details(crypto::provider(), store.time())
         .with_protocol_versions(&[&TLS13])
         .map_err(LinkError::Tls)?
@@ -103,7 +103,7 @@ pub(crate) fn client_config(
 ) -> Result<QuicClientConfig, LinkError> {
     let in_use = store.in_use();
     let key = Arc::new(OneKey(in_use.identity.certified.clone()));
-    let gate = Arc::new(ServerGate { in_use, store: store.clone(), seen });
+    let gate = Arc::new(Gate { in_use, store: store.clone(), seen });
     let mut config = rustls::ClientConfig::builder_with_details(crypto::provider(), store.time())
         .with_protocol_versions(&[&TLS13])
         .map_err(LinkError::Tls)?
@@ -152,139 +152,5 @@ impl client::ResolvesClientCert for OneKey {
 
     fn has_certs(&self) -> bool {
         true
-    }
-}
-
-/// A certificate that the CA vouches for may still be in the revocation list, or not be one of ours.
-fn judge(store: &IdentityStore, seen: &Seen, leaf: &[u8]) -> Result<(), rustls::Error> {
-    let refused = |fault, error| {
-        let _ = seen.set(fault);
-        Err(rustls::Error::InvalidCertificate(error))
-    };
-    match Peer::parse(leaf) {
-        Ok(peer) if store.is_revoked(&peer.serial) => {
-            refused(CertFault::Revoked, CertificateError::Revoked)
-        }
-        Ok(_) => Ok(()),
-        Err(error) => {
-            refused(CertFault::NotAPeer(error), CertificateError::ApplicationVerificationFailure)
-        }
-    }
-}
-
-fn note<T>(seen: &Seen, outcome: Result<T, rustls::Error>) -> Result<T, rustls::Error> {
-    if let Err(error) = &outcome {
-        let _ = seen.set(CertFault::from_rustls(error));
-    }
-    outcome
-}
-
-struct ClientGate {
-    in_use: Arc<InUse>,
-    store: Arc<IdentityStore>,
-    seen: Seen,
-}
-
-impl std::fmt::Debug for ClientGate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ClientGate")
-    }
-}
-
-impl ClientCertVerifier for ClientGate {
-    fn offer_client_auth(&self) -> bool {
-        true
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified =
-            note(&self.seen, self.in_use.trust.client.verify_client_cert(leaf, others, now))?;
-        judge(&self.store, &self.seen, leaf)?;
-        Ok(verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.in_use.trust.client.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.in_use.trust.client.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.in_use.trust.client.supported_verify_schemes()
-    }
-}
-
-struct ServerGate {
-    in_use: Arc<InUse>,
-    store: Arc<IdentityStore>,
-    seen: Seen,
-}
-
-impl std::fmt::Debug for ServerGate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ServerGate")
-    }
-}
-
-impl ServerCertVerifier for ServerGate {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let server = &self.in_use.trust.server;
-        let verified = note(&self.seen, server.verify_server_cert(leaf, others, name, ocsp, now))?;
-        judge(&self.store, &self.seen, leaf)?;
-        Ok(verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.in_use.trust.server.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.in_use.trust.server.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.in_use.trust.server.supported_verify_schemes()
     }
 }

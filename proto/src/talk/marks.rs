@@ -18,17 +18,23 @@
 //! Dict frames stand outside the sequence: they do not pass the marks. The committer keeps one of each
 //! (stream, number) and nobody waits for an ack of them.
 //!
+//! One host cannot make a committer remember more than [`STREAMS_PER_HOST_MAX`] streams: a new one takes the place
+//! of its oldest, which [`Marks::forgotten`] names, so that its note is removed with the same commit.
+//!
 //! After a restart: `Marks::default()`, then [`Marks::restore`] for each note. What was appended but
 //! not synced is gone and was never acked; its agent sends it again.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::ids::{Seq, StreamId};
 
 /// Streams one committer remembers. About 100 bytes each. Over it, new streams are refused.
 pub const MARKS_MAX: usize = 1024 * 1024;
+
+/// Streams of one host that one committer remembers. A wiped spool begins a new one, so a good host has a few in its
+/// life. Over it the oldest is forgotten: what is repeated of that one is stored again.
+pub const STREAMS_PER_HOST_MAX: usize = 64;
 
 /// How far one stream has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +67,8 @@ pub enum Offer {
     Repeat,
     /// The stream belongs to another host. Close the connection.
     OtherHost,
-    /// [`MARKS_MAX`] streams are remembered already. Close the connection.
+    /// [`MARKS_MAX`] streams are remembered already, or the host has begun [`STREAMS_PER_HOST_MAX`] of them within
+    /// one group. Close the connection.
     Full,
 }
 
@@ -71,24 +78,28 @@ pub struct Marks {
     marks: BTreeMap<StreamId, Mark>,
     /// Streams whose `taken` is above their `durable`.
     dirty: Vec<StreamId>,
+    /// Streams of each host, the oldest first.
+    by_host: BTreeMap<Arc<str>, VecDeque<StreamId>>,
+    /// Streams that made way since the last [`Marks::forgotten`].
+    forgotten: Vec<StreamId>,
 }
 
 impl Marks {
     /// Puts back what a note says after a restart.
     pub fn restore(&mut self, stream: StreamId, host: &str, durable: Seq) {
-        self.marks.insert(stream, Mark { host: host.into(), taken: durable, durable });
+        self.remember(stream, Mark { host: host.into(), taken: durable, durable });
     }
 
     /// Says whether frame `seq` of `stream`, brought by `host`, is to be appended, and moves the mark.
     pub fn offer(&mut self, host: &Arc<str>, stream: StreamId, seq: Seq) -> Offer {
-        let room = self.marks.len() < MARKS_MAX;
-        let mark = match self.marks.entry(stream) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(_) if !room => return Offer::Full,
-            Entry::Vacant(entry) => {
-                entry.insert(Mark { host: host.clone(), taken: Seq::NONE, durable: Seq::NONE })
+        if !self.marks.contains_key(&stream) {
+            if self.marks.len() >= MARKS_MAX || !self.make_room(host) {
+                return Offer::Full;
             }
-        };
+            let (taken, durable) = (Seq::NONE, Seq::NONE);
+            self.remember(stream, Mark { host: host.clone(), taken, durable });
+        }
+        let Some(mark) = self.marks.get_mut(&stream) else { return Offer::Full };
         if mark.host != *host {
             return Offer::OtherHost;
         }
@@ -113,8 +124,19 @@ impl Marks {
 
     /// Forgets a stream, e.g. when its host departed long ago. What it brings later is new.
     pub fn forget(&mut self, stream: StreamId) {
-        self.marks.remove(&stream);
+        let Some(mark) = self.marks.remove(&stream) else { return };
         self.dirty.retain(|dirty| *dirty != stream);
+        if let Some(streams) = self.by_host.get_mut(&mark.host) {
+            streams.retain(|one| *one != stream);
+            if streams.is_empty() {
+                self.by_host.remove(&mark.host);
+            }
+        }
+    }
+
+    /// Streams that made way for new ones of their host since the last call: remove their notes.
+    pub fn forgotten(&mut self) -> Vec<StreamId> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// The streams that moved since the last sync, with their marks: write them as notes.
@@ -144,6 +166,29 @@ impl Marks {
     /// All of them, by stream.
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Mark)> {
         self.marks.iter().map(|(stream, mark)| (*stream, mark))
+    }
+
+    fn remember(&mut self, stream: StreamId, mark: Mark) {
+        self.by_host.entry(mark.host.clone()).or_default().push_back(stream);
+        self.marks.insert(stream, mark);
+    }
+
+    /// Room for one more stream of `host`. Streams of the open group stay: their frames wait for the sync.
+    fn make_room(&mut self, host: &str) -> bool {
+        while let Some(streams) = self.by_host.get(host)
+            && streams.len() >= STREAMS_PER_HOST_MAX
+        {
+            let Some(oldest) = streams.iter().copied().find(|one| self.is_clean(*one)) else {
+                return false;
+            };
+            self.forget(oldest);
+            self.forgotten.push(oldest);
+        }
+        true
+    }
+
+    fn is_clean(&self, stream: StreamId) -> bool {
+        self.marks.get(&stream).is_none_or(|mark| mark.taken == mark.durable)
     }
 }
 
@@ -178,5 +223,39 @@ mod tests {
         assert_eq!(marks.durable(S), Seq(5));
         marks.forget(S);
         assert_eq!(marks.known("web1", S), Known::New);
+    }
+
+    /// A host that opens thousands of streams costs as much memory as 64, and costs the others nothing.
+    #[test]
+    fn a_host_that_opens_thousands_of_streams_forgets_its_own_only() {
+        let (good, bad) = (Arc::<str>::from("db1"), Arc::<str>::from("evil"));
+        let mut marks = Marks::default();
+        let stream = |n: u32| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            StreamId(id)
+        };
+        assert_eq!(marks.offer(&good, S, Seq(7)), Offer::Fresh);
+        marks.on_synced();
+        let mut refused = 0;
+        let mut forgotten = 0;
+        for n in 0..10_000 {
+            refused += usize::from(marks.offer(&bad, stream(n), Seq(1)) == Offer::Full);
+            if n % 100 == 99 {
+                marks.on_synced();
+            }
+            forgotten += marks.forgotten().len();
+        }
+        marks.on_synced();
+        assert_eq!(marks.iter().count(), STREAMS_PER_HOST_MAX + 1);
+        assert_eq!(refused + forgotten + STREAMS_PER_HOST_MAX, 10_000);
+        assert!(refused > 0 && forgotten > 0);
+        assert_eq!(marks.known("db1", S), Known::Durable(Seq(7)));
+        assert_eq!(marks.offer(&good, S, Seq(7)), Offer::Repeat);
+        assert_eq!(marks.offer(&good, stream(999_999), Seq(1)), Offer::Fresh);
+        let newest = marks.by_host["evil"].back().copied().unwrap();
+        marks.on_synced();
+        marks.forget(newest);
+        assert_eq!(marks.by_host["evil"].len(), STREAMS_PER_HOST_MAX - 1);
     }
 }

@@ -61,7 +61,7 @@ impl StandIn {
             peers: Arc::new(Nobody),
             restricted: BTreeSet::from(["auth".to_owned()]),
             own: Arc::new(String::new),
-            problems: Arc::new(Vec::new),
+            own_checks: Arc::new(Vec::new),
             clock: || wrap::AT,
             turns: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         };

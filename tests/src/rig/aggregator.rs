@@ -20,6 +20,8 @@ pub struct Aggregator {
     pub port: u16,
     /// TCP port on loopback of the plain pages for Prometheus.
     pub metrics: u16,
+    /// TCP port on loopback of the API over HTTPS.
+    pub https: u16,
     /// The running process.
     pub process: Option<Process>,
     folder: PathBuf,
@@ -28,8 +30,8 @@ pub struct Aggregator {
 impl Aggregator {
     pub(super) fn new(folder: &Path, place: Place, port: u16) -> Aggregator {
         std::fs::create_dir_all(folder).expect("a folder for the aggregator");
-        let metrics = free_tcp_port();
-        Aggregator { place, port, metrics, process: None, folder: folder.to_owned() }
+        let (metrics, https) = (free_tcp_port(), free_tcp_port());
+        Aggregator { place, port, metrics, https, process: None, folder: folder.to_owned() }
     }
 
     /// Its state directory.
@@ -50,12 +52,13 @@ impl Aggregator {
     pub(super) fn configure(&mut self, peers: &[(Place, u16)], more: &str) {
         let mut text = format!(
             "[aggregator]\nname = \"{}\"\ndatacenter = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\
-             [listen]\nquic = \"127.0.0.1:{}\"\nhttps = \"off\"\nmetrics = \"127.0.0.1:{}\"\n",
+             [listen]\nquic = \"127.0.0.1:{}\"\nhttps = \"127.0.0.1:{}\"\nmetrics = \"127.0.0.1:{}\"\n",
             self.place.name,
             self.place.datacenter,
             self.state_dir().display(),
             self.socket().display(),
             self.port,
+            self.https,
             self.metrics,
         );
         for (peer, port) in peers {
@@ -188,12 +191,25 @@ impl Aggregator {
     /// # Panics
     /// When musterctl cannot be started.
     pub fn ask(&self, words: &[&str]) -> Answer {
-        let output = Command::new(program("musterctl"))
-            .arg("--socket")
-            .arg(self.socket())
-            .args(words)
-            .output()
-            .expect("musterctl starts");
+        let mut command = Command::new(program("musterctl"));
+        Aggregator::run(command.arg("--socket").arg(self.socket()).args(words))
+    }
+
+    /// Runs musterctl against this aggregator over HTTPS, with the token in a file. Its name must resolve to
+    /// loopback, so it must be `localhost`.
+    ///
+    /// # Panics
+    /// When musterctl cannot be started.
+    pub fn ask_https(&self, token_file: &Path, words: &[&str]) -> Answer {
+        let mut command = Command::new(program("musterctl"));
+        let url = format!("https://{}:{}", self.place.name, self.https);
+        command.args(["--url", &url]).arg("--token-file").arg(token_file);
+        command.arg("--ca").arg(self.state_dir().join("identity").join("ca.crt"));
+        Aggregator::run(command.args(words))
+    }
+
+    fn run(command: &mut Command) -> Answer {
+        let output = command.output().expect("musterctl starts");
         Answer {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),

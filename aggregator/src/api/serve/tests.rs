@@ -66,7 +66,7 @@ fn rooms(folder: &Path) -> Arc<Rooms> {
         peers: Arc::new(Alone),
         restricted: BTreeSet::from(["auth".to_owned()]),
         own: Arc::new(|| "muster_up 1\n".to_owned()),
-        problems: Arc::new(Vec::new),
+        own_checks: Arc::new(Vec::new),
         clock: || NOW,
         turns: Arc::new(Semaphore::new(QUESTIONS_MAX)),
     })

@@ -21,6 +21,8 @@ use crate::stores::{HostTag, StoreError, Taken};
 const DICTS_A_STREAM: i64 = 32;
 /// Decoded dicts in memory before those that nobody uses are dropped.
 const DICTS_CACHED: usize = 8_192;
+/// The same by their raw length. Bytes. A dict of a usual host has about 150 KB.
+const DICTS_CACHED_BYTES: u64 = 512 * 1024 * 1024;
 
 const SCHEMA: Schema = Schema {
     steps: &["CREATE TABLE dict(
@@ -33,14 +35,21 @@ const SCHEMA: Schema = Schema {
 pub(super) struct Dicts {
     db: Connection,
     file: PathBuf,
-    known: HashMap<(StreamId, u64), Arc<Dict>>,
+    known: HashMap<(StreamId, u64), Known>,
+    known_bytes: u64,
+}
+
+/// A decoded dict, and how long it was before that. Bytes.
+struct Known {
+    dict: Arc<Dict>,
+    raw_bytes: u64,
 }
 
 impl Dicts {
     pub(super) fn open(folder: &Path) -> Result<Dicts, StoreError> {
         let file = folder.join("dicts.db");
         let db = sqlite::open_writer(&file, &SCHEMA)?;
-        Ok(Dicts { db, file, known: HashMap::new() })
+        Ok(Dicts { db, file, known: HashMap::new(), known_bytes: 0 })
     }
 
     /// Keeps a dict frame, durably, unless it is known.
@@ -81,7 +90,7 @@ impl Dicts {
         number: u64,
     ) -> Result<Option<Arc<Dict>>, StoreError> {
         if let Some(known) = self.known.get(&(stream, number)) {
-            return Ok(Some(Arc::clone(known)));
+            return Ok(Some(Arc::clone(&known.dict)));
         }
         let Some(bytes) = self.read(stream, number)? else { return Ok(None) };
         let dict = decode(tag, &bytes)?;
@@ -98,17 +107,28 @@ impl Dicts {
         read().map_err(StoreError::sqlite(&self.file))
     }
 
-    fn remember(&mut self, stream: StreamId, number: u64, dict: Dict) -> Arc<Dict> {
-        if self.known.len() >= DICTS_CACHED {
-            self.known.retain(|_, dict| Arc::strong_count(dict) > 1);
+    fn remember(
+        &mut self,
+        stream: StreamId,
+        number: u64,
+        (dict, raw_bytes): (Dict, u64),
+    ) -> Arc<Dict> {
+        if self.known.len() >= DICTS_CACHED || self.known_bytes + raw_bytes > DICTS_CACHED_BYTES {
+            self.known.retain(|_, known| Arc::strong_count(&known.dict) > 1);
+            self.known_bytes = self.known.values().map(|known| known.raw_bytes).sum();
         }
         let dict = Arc::new(dict);
-        self.known.insert((stream, number), Arc::clone(&dict));
+        let known = Known { dict: Arc::clone(&dict), raw_bytes };
+        self.known_bytes += raw_bytes;
+        if let Some(old) = self.known.insert((stream, number), known) {
+            self.known_bytes -= old.raw_bytes;
+        }
         dict
     }
 }
 
-fn decode(tag: &HostTag, bytes: &[u8]) -> Result<Dict, StoreError> {
+/// The dict, and its raw length. Bytes.
+fn decode(tag: &HostTag, bytes: &[u8]) -> Result<(Dict, u64), StoreError> {
     let (header, body) = frame::open(bytes)?;
     if header.kind != Kind::Dict {
         let found = format!("{:?}", header.kind).to_lowercase();
@@ -116,9 +136,10 @@ fn decode(tag: &HostTag, bytes: &[u8]) -> Result<Dict, StoreError> {
     }
     let mut raw = Vec::new();
     frame::inflate(&header, body, &mut raw)?;
-    parse_dict(&raw).map_err(|source| StoreError::Body {
+    let dict = parse_dict(&raw).map_err(|source| StoreError::Body {
         what: "dict",
         host: tag.host.clone(),
         source: source.into(),
-    })
+    })?;
+    Ok((dict, raw.len() as u64))
 }

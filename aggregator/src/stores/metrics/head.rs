@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::clock::Utc;
-use muster_proto::metric::{Dict, Scrape};
+use muster_proto::metric::{Dict, Scrape, Series};
 
 use super::block::BLOCK_SCRAPES_MAX;
 use crate::stores::HostTag;
@@ -92,7 +92,13 @@ impl Head {
                 {
                     chunk.rows.push(row);
                 }
-                _ => host.chunks.push(Chunk { dict: Arc::clone(dict), rows: vec![row] }),
+                last => {
+                    // A good host changes its dict seldom. One that brings a new one with every scrape pays for them.
+                    if last.is_some_and(|chunk| !Arc::ptr_eq(&chunk.dict, dict)) {
+                        self.bytes += dict_bytes(dict);
+                    }
+                    host.chunks.push(Chunk { dict: Arc::clone(dict), rows: vec![row] });
+                }
             }
         }
     }
@@ -109,4 +115,13 @@ impl Head {
             host.latest.as_ref().is_some_and(|(_, row)| row.at >= oldest)
         });
     }
+}
+
+/// About what a dict takes in memory. Bytes.
+fn dict_bytes(dict: &Dict) -> u64 {
+    let one = |series: &Series| {
+        let labels = series.labels.iter().map(|(name, value)| name.len() + value.len() + 48);
+        series.name.len() + 48 + labels.sum::<usize>()
+    };
+    dict.series.iter().map(one).sum::<usize>() as u64
 }

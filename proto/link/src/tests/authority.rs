@@ -201,7 +201,7 @@ fn a_renewal_takes_name_and_role_from_the_list_and_needs_a_good_certificate() {
 }
 
 #[test]
-fn a_revocation_list_from_outside_only_grows() {
+fn a_revocation_list_from_outside_is_the_authority_s_and_never_an_older_one() {
     let house = House::new();
     let store = house.store(AGG, Role::Aggregator);
     let (_, first) = house.certify(HOST, Role::Agent);
@@ -212,7 +212,24 @@ fn a_revocation_list_from_outside_only_grows() {
     house.ca.revoke(Which::Serial(&second.issued.serial), T0).unwrap();
     let long = house.ca.crl().unwrap();
     assert!(store.take_revocations(&long).unwrap());
-    for no_news in [&long, &short, &b"noise".to_vec(), &Vec::new()] {
+    for no_news in [&long, &b"noise".to_vec(), &Vec::new()] {
         assert!(!store.take_revocations(no_news).unwrap());
     }
+    let refused =
+        |pem: &[u8]| muster_proto::errors::chain(&store.take_revocations(pem).unwrap_err());
+    assert!(refused(&short).ends_with("older than the one we have"), "{}", refused(&short));
+    // Another authority of the same name, and a list that was changed on the way.
+    let other = House::new();
+    let (_, theirs) = other.certify(HOST, Role::Agent);
+    other.ca.revoke(Which::Serial(&theirs.issued.serial), Utc(T0.0 + DAY_US)).unwrap();
+    let forged = other.ca.crl().unwrap();
+    let mut changed = String::from_utf8(long).unwrap();
+    let at = changed.rfind("-----END").unwrap() - 12;
+    let letter = if changed.as_bytes()[at] == b'A' { "B" } else { "A" };
+    changed.replace_range(at..=at, letter);
+    for pem in [&forged[..], changed.as_bytes()] {
+        let why = refused(pem);
+        assert!(why.ends_with("not signed by our authority"), "{why}");
+    }
+    assert_eq!(store.identity().crls.len(), 1);
 }

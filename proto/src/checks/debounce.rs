@@ -1,6 +1,6 @@
 //! From raw answers to a shown verdict: raise late, clear later, never flap. Pure; the time is told.
 //!
-//! Room: `checks`.  May use: `proto`.  Used by: `checks::board`.
+//! Room: `proto/checks`.  May use: `clock`, `verdict`.  Used by: the boards of agent and aggregator.
 //!
 //! Each threshold has a streak of its own, so an answer that wavers between WARN and CRIT still raises WARN.
 //! Invariants
@@ -11,12 +11,11 @@
 //! - `since` moves only when the shown verdict does; UNKNOWN in between does not make a problem
 //!   younger. (Absent on purpose: no flap counter, no average.)
 
-use muster_proto::clock::{Mono, Utc};
-use muster_proto::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::definition::Pace;
-use crate::facts::clock::Clock;
+use super::Pace;
+use crate::clock::{Moment, Mono, Utc};
+use crate::verdict::Verdict;
 
 /// Answers of one kind in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +51,7 @@ pub struct Shown {
 
 impl Debounce {
     /// First sight of an object: taken for well until it has been bad for long enough.
-    pub fn new(now: Clock) -> Debounce {
+    pub fn new(now: Moment) -> Debounce {
         Debounce::restore(Shown { verdict: Verdict::Ok, since: now.utc, before_unknown: None })
     }
 
@@ -71,7 +70,7 @@ impl Debounce {
     }
 
     /// A raw answer arrived. Returns whether the shown verdict changed.
-    pub fn on_answer(&mut self, now: Clock, raw: Verdict, pace: &Pace) -> bool {
+    pub fn on_answer(&mut self, now: Moment, raw: Verdict, pace: &Pace) -> bool {
         self.count(now.mono, raw);
         let next = self.decide(now.mono, raw, pace);
         if next == self.shown {
@@ -161,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn at(second: u64) -> Clock {
-        Clock {
+    fn at(second: u64) -> Moment {
+        Moment {
             utc: Utc(1_000_000_000_000_000 + second as i64 * 1_000_000),
             mono: Mono(second * 1_000_000),
         }
