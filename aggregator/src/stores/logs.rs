@@ -21,6 +21,7 @@ mod line;
 mod query;
 mod seal;
 mod search;
+mod shapes;
 pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -19,11 +19,12 @@ const BETWEEN: &[u8] = b"\n--\n";
 fn run(bytes: &[u8]) {
     let Some((mode, bytes)) = bytes.split_first() else { return };
     let (tables, lines) = split(bytes);
-    if mode % 2 == 0 {
-        open_block(tables, lines);
-    } else {
-        open_block(&wrap::section(b"MLT1", tables), &wrap::section(b"MLB1", lines));
-    }
+    let version = match mode % 3 {
+        0 => return drop(open_block(tables, lines)),
+        1 => b"MLB1",
+        _ => b"MLB2",
+    };
+    open_block(&wrap::section(b"MLT1", tables), &wrap::section(version, lines));
 }
 
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
@@ -33,7 +34,7 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn mend(bytes: &mut Vec<u8>) {
-    if bytes.first().is_none_or(|mode| mode % 2 != 0) {
+    if bytes.first().is_none_or(|mode| mode % 3 != 0) {
         return;
     }
     let (tables, lines) = split(&bytes[1..]);
@@ -45,12 +46,15 @@ fn mend(bytes: &mut Vec<u8>) {
 
 fn seeds() -> Vec<Vec<u8>> {
     let tables = fixture("aggregator/fixtures/v1/log.tables");
-    let lines = fixture("aggregator/fixtures/v1/log.lines");
+    let first = fixture("aggregator/fixtures/v1/log.lines");
+    let lines = fixture("aggregator/fixtures/v2/log.lines");
     let inside = |section: &[u8]| {
         zstd::bulk::decompress(&section[12..], 1 << 20).expect("the fixture inflates")
     };
     vec![
+        [b"\0", &tables[..], BETWEEN, &first].concat(),
         [b"\0", &tables[..], BETWEEN, &lines].concat(),
-        [b"\x01", &inside(&tables)[..], BETWEEN, &inside(&lines)].concat(),
+        [b"\x01", &inside(&tables)[..], BETWEEN, &inside(&first)].concat(),
+        [b"\x02", &inside(&tables)[..], BETWEEN, &inside(&lines)].concat(),
     ]
 }

@@ -5,7 +5,7 @@
 //! A block is two *sections*, stored apart so that a search for a host need not read the lines.
 //!
 //! ```text
-//! section := magic "MLT1" or "MLB1" | raw_len u32 | crc32c u32 (over the rest) | one zstd frame
+//! section := magic "MLT1" or "MLB2" | raw_len u32 | crc32c u32 (over the rest) | one zstd frame
 //!
 //! tables ("MLT1"), all numbers varints (see `varint`), text = length, then UTF-8:
 //!   texts    count, then each text                       hosts, datacenters, names, programs
@@ -13,7 +13,7 @@
 //!                                                        2 journald)
 //!   streams  count, then each 16 bytes
 //!
-//! lines ("MLB1"): count, then eight columns, each as length in bytes, then
+//! lines ("MLB2"): count, then seven columns, each as length in bytes, then
 //!   at       signed, difference to the line before (the first to 0), microseconds since 1970
 //!   source   place in sources
 //!   severity one byte each, 0..=7
@@ -21,17 +21,21 @@
 //!   stream   place in streams
 //!   seq      signed, difference to the line before
 //!   index    signed, difference to the line before
+//! and then the text as shapes and values (see `shapes`)
+//!
+//! lines ("MLB1", read for ever, not written any more): as "MLB2", but with an eighth column
 //!   len      length of the text
-//! and then the text: each line, followed by "\n"
+//! and then the text as it is: each line, followed by "\n"
 //! ```
 //!
 //! The class is the folder's name. Written by `seal.rs`, never changed, deleted with its day file.
-//! The newline is not needed to cut the text (lines may contain some); it lets a regular expression
-//! run over the whole text without joining two lines.
+//! In memory the text is each line, followed by a newline. It is not needed to cut the text (lines
+//! may contain some); it lets a regular expression run over the whole text without joining two lines.
 
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use muster_proto::ids::StreamId;
@@ -39,6 +43,7 @@ use muster_proto::limits::{LOG_LINE_BYTES_MAX, NAME_BYTES_MAX};
 use muster_proto::log::SourceKind;
 
 use super::line::{Frames, LineSource, Lines};
+use super::shapes::{self, Splitter};
 use crate::stores::varint::{Reading, put, put_bytes, put_signed};
 
 /// Lines in one block.
@@ -51,9 +56,10 @@ pub(super) const BLOCK_SOURCES_MAX: usize = 8 * 1024;
 pub(super) const TEXT_MAX: usize = NAME_BYTES_MAX * 4;
 
 const TABLES_MAGIC: [u8; 4] = *b"MLT1";
-const LINES_MAGIC: [u8; 4] = *b"MLB1";
+const LINES_MAGIC: [u8; 4] = *b"MLB2";
+const LINES_MAGIC_V1: [u8; 4] = *b"MLB1";
 const SECTION_HEAD: usize = 12;
-const COLUMNS: usize = 8;
+const COLUMNS: usize = 7;
 
 const _: () = assert!(LOG_LINE_BYTES_MAX * 4 <= SECTION_RAW_BYTES_MAX);
 const _: () = assert!(BLOCK_SOURCES_MAX * 4 * 64 <= SECTION_RAW_BYTES_MAX);
@@ -82,8 +88,16 @@ pub(super) struct Tables {
 pub(super) struct LinesRaw {
     raw: Vec<u8>,
     count: usize,
-    columns: [std::ops::Range<usize>; COLUMNS],
-    text: std::ops::Range<usize>,
+    columns: [Range<usize>; COLUMNS],
+    text: Text,
+}
+
+/// The text of a block that is being read.
+enum Text {
+    /// Version 1: a part of what was inflated, and its column of lengths.
+    Plain { lens: Range<usize>, text: Range<usize> },
+    /// Put together from shapes.
+    Joined { text: Vec<u8>, ends: Vec<u32> },
 }
 
 /// Encodes sections; keeps zstd's working memory between calls.
@@ -91,12 +105,14 @@ pub(super) struct BlockWriter {
     zstd: zstd::bulk::Compressor<'static>,
     raw: Vec<u8>,
     column: Vec<u8>,
+    splitter: Splitter,
 }
 
 impl BlockWriter {
     pub(super) fn new(level: i32) -> std::io::Result<BlockWriter> {
         let zstd = zstd::bulk::Compressor::new(level)?;
-        Ok(BlockWriter { zstd, raw: Vec::new(), column: Vec::new() })
+        let splitter = Splitter::new();
+        Ok(BlockWriter { zstd, raw: Vec::new(), column: Vec::new(), splitter })
     }
 
     /// The tables as a section.
@@ -129,8 +145,13 @@ impl BlockWriter {
         self.section(TABLES_MAGIC)
     }
 
-    /// The lines as a section. `text` is what `lines.ends` points into.
-    pub(super) fn encode_lines(&mut self, lines: &Lines, text: &[u8]) -> std::io::Result<Vec<u8>> {
+    /// The lines as a section. `text` is what `lines.ends` points into; `each` gets its tokens.
+    pub(super) fn encode_lines(
+        &mut self,
+        lines: &Lines,
+        text: &[u8],
+        each: impl FnMut(&[u8]),
+    ) -> std::io::Result<Vec<u8>> {
         self.raw.clear();
         put(&mut self.raw, lines.len() as u64);
         self.differences(lines.at.iter().copied());
@@ -148,10 +169,7 @@ impl BlockWriter {
             }
         }
         self.differences(lines.index.iter().map(|index| i64::from(*index)));
-        self.column(|out| {
-            (0..lines.len()).for_each(|line| put(out, lines.span(line).len() as u64));
-        });
-        self.raw.extend_from_slice(text);
+        self.splitter.split(lines, text, each, &mut self.raw);
         self.section(LINES_MAGIC)
     }
 
@@ -246,29 +264,43 @@ fn parse_streams(reading: &mut Reading<'_>) -> Option<Vec<StreamId>> {
     (0..count).map(|_| reading.take(16)?.try_into().ok().map(StreamId)).collect()
 }
 
-/// Inflates a lines section and finds its columns.
+/// Inflates a lines section, finds its columns, and puts its text together.
 ///
 /// # Errors
 /// Any [`BlockError`].
 pub(super) fn parse_lines(section: &[u8]) -> Result<LinesRaw, BlockError> {
-    let raw = inflate(section, LINES_MAGIC)?;
+    let is_v1 = section.starts_with(&LINES_MAGIC_V1);
+    let raw = inflate(section, if is_v1 { LINES_MAGIC_V1 } else { LINES_MAGIC })?;
     let mut reading = Reading::new(&raw);
     let cut = BlockError::Column("lengths");
     let count = reading.next_len(BLOCK_LINES_MAX).ok_or(cut)?;
-    let mut columns: [std::ops::Range<usize>; COLUMNS] = Default::default();
-    for column in &mut columns {
+    let next_column = |reading: &mut Reading<'_>| {
         let bytes = reading.bytes(SECTION_RAW_BYTES_MAX).ok_or(cut)?;
         let end = raw.len() - reading.len();
-        *column = end - bytes.len()..end;
+        Ok(end - bytes.len()..end)
+    };
+    let mut columns: [Range<usize>; COLUMNS] = Default::default();
+    for column in &mut columns {
+        *column = next_column(&mut reading)?;
     }
-    let text = raw.len() - reading.len()..raw.len();
+    let text = if is_v1 {
+        let lens = next_column(&mut reading)?;
+        Text::Plain { lens, text: raw.len() - reading.len()..raw.len() }
+    } else {
+        let joined = shapes::join(reading, count, SECTION_RAW_BYTES_MAX);
+        let (text, ends) = joined.ok_or(BlockError::Column("text"))?;
+        Text::Joined { text, ends }
+    };
     Ok(LinesRaw { raw, count, columns, text })
 }
 
 impl LinesRaw {
     /// All lines, each followed by a newline.
     pub(super) fn text(&self) -> &[u8] {
-        &self.raw[self.text.clone()]
+        match &self.text {
+            Text::Plain { text, .. } => &self.raw[text.clone()],
+            Text::Joined { text, .. } => text,
+        }
     }
 
     /// Decodes the columns; every place in them is checked against the tables and the text.
@@ -331,7 +363,11 @@ impl LinesRaw {
     }
 
     fn ends(&self) -> Option<Vec<u32>> {
-        let mut reading = self.column(7);
+        let lens = match &self.text {
+            Text::Joined { ends, .. } => return Some(ends.clone()),
+            Text::Plain { lens, .. } => lens.clone(),
+        };
+        let mut reading = Reading::new(&self.raw[lens]);
         let text = self.text();
         let mut ends = Vec::with_capacity(self.count);
         let mut start = 0;

@@ -23,18 +23,58 @@ const LOWER: u64 = 0x2020_2020_2020_2020;
 
 /// True for bytes that tokens are made of.
 pub(super) const fn is_token_byte(byte: u8) -> bool {
-    TOKEN_BYTE[byte as usize]
+    BYTE_KIND[byte as usize] != 0
 }
 
-const TOKEN_BYTE: [bool; 256] = {
-    let mut table = [false; 256];
+const DIGIT: u8 = 1;
+/// The letters a-f.
+const HEX_LETTER: u8 = 2;
+const OTHER: u8 = 4;
+
+/// What each byte is to a token; 0 = the end of it.
+const BYTE_KIND: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize;
+        table[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'f' => HEX_LETTER,
+            b'A'..=b'Z' | b'g'..=b'z' | b'_' => OTHER,
+            _ => 0,
+        };
         byte += 1;
     }
     table
 };
+
+/// A token: its place in a text, and what it is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Token {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    kinds: u8,
+}
+
+impl Token {
+    /// The same token, as it stands in a text that begins so much earlier.
+    pub(super) fn moved_by(self, bytes: usize) -> Token {
+        Token { start: self.start + bytes, end: self.end + bytes, ..self }
+    }
+
+    pub(super) fn has_digit(self) -> bool {
+        self.kinds & DIGIT != 0
+    }
+
+    /// True when it has more than digits.
+    pub(super) fn has_letter(self) -> bool {
+        self.kinds != DIGIT
+    }
+
+    /// Nothing but digits and the letters a-f.
+    pub(super) fn is_hex(self) -> bool {
+        self.kinds & OTHER == 0
+    }
+}
 
 /// The hash of one token. See the head of the file.
 #[inline]
@@ -65,20 +105,25 @@ fn mix(hash: u64, word: u64) -> u64 {
     hash ^ (hash >> 32)
 }
 
-/// Calls `each` for every token of `text`, with its bytes' place.
+/// Calls `each` for every token of `text`.
 #[inline]
-pub(super) fn for_tokens(text: &[u8], mut each: impl FnMut(usize, usize)) {
+pub(super) fn for_tokens(text: &[u8], mut each: impl FnMut(Token)) {
     let mut at = 0;
     while at < text.len() {
-        if !is_token_byte(text[at]) {
+        let mut kinds = BYTE_KIND[usize::from(text[at])];
+        if kinds == 0 {
             at += 1;
             continue;
         }
         let start = at;
-        while at < text.len() && is_token_byte(text[at]) {
+        at += 1;
+        while let Some(byte) = text.get(at)
+            && BYTE_KIND[usize::from(*byte)] != 0
+        {
+            kinds |= BYTE_KIND[usize::from(*byte)];
             at += 1;
         }
-        each(start, at);
+        each(Token { start, end: at, kinds });
     }
 }
 
@@ -96,9 +141,10 @@ impl Tokens {
         Tokens { slots: vec![0; 1 << 14], used: 0 }
     }
 
-    /// Adds every token of `text`.
-    pub(super) fn add_text(&mut self, text: &[u8]) {
-        for_tokens(text, |start, end| self.add(hash_token(&text[start..end])));
+    /// Adds a token.
+    #[inline]
+    pub(super) fn add_token(&mut self, token: &[u8]) {
+        self.add(hash_token(token));
     }
 
     #[inline]
@@ -170,7 +216,7 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         let mut found = Vec::new();
-        for_tokens(text.as_bytes(), |start, end| found.push(text[start..end].to_string()));
+        for_tokens(text.as_bytes(), |t| found.push(text[t.start..t.end].to_string()));
         found
     }
 
@@ -201,7 +247,7 @@ mod tests {
         for round in 0..20 {
             let count = 1 + rng.usize(..30_000);
             let inside: Vec<_> = (0..count).map(|n| format!("r{round}x{n}")).collect();
-            tokens.add_text(inside.join(" ").as_bytes());
+            inside.iter().for_each(|token| tokens.add_token(token.as_bytes()));
             let filter = tokens.finish();
             assert!(filter.len() * 8 <= count * BITS_A_TOKEN + 64);
             assert!(inside.iter().all(|t| may_contain(&filter, hash_token(t.as_bytes()))));

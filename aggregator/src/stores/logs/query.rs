@@ -257,9 +257,9 @@ fn question(what: &'static str) -> impl FnOnce(regex::Error) -> StoreError {
 fn whole_tokens(text: &str, whole_words: bool) -> Vec<u64> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::new();
-    for_tokens(bytes, |start, end| {
-        if whole_words || (start > 0 && end < bytes.len()) {
-            tokens.push(hash_token(&bytes[start..end]));
+    for_tokens(bytes, |token| {
+        if whole_words || (token.start > 0 && token.end < bytes.len()) {
+            tokens.push(hash_token(&bytes[token.start..token.end]));
         }
     });
     tokens

@@ -185,7 +185,8 @@ impl Sealer {
             what: "log block",
             source: source.into(),
         };
-        self.tokens.add_text(&filling.text);
+        let each = |token: &[u8]| self.tokens.add_token(token);
+        let body = self.blocks.encode_lines(&filling.lines, &filling.text, each).map_err(failed)?;
         Ok(BlockRow {
             first_at: filling.lines.at.iter().copied().min().unwrap_or_default(),
             last_at: filling.lines.at.iter().copied().max().unwrap_or_default(),
@@ -198,7 +199,7 @@ impl Sealer {
             raw_bytes: filling.text.len() as u64,
             tables: self.blocks.encode_tables(&filling.tables).map_err(failed)?,
             bloom: self.tokens.finish(),
-            body: self.blocks.encode_lines(&filling.lines, &filling.text).map_err(failed)?,
+            body,
         })
     }
 }
