@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod logs;
 pub mod metrics;
 pub mod retention;
+mod sealed;
 mod sqlite;
 pub mod state;
 mod varint;

@@ -119,6 +119,16 @@ impl Ledger {
         self.open
     }
 
+    /// The range to seal next, `taken` being what the head holds; `None` when there is nothing, or
+    /// when a seal was cut short and the rest of its range still comes from the spool.
+    ///
+    /// `is_complete`: no more frames of that range will come.
+    pub fn next_seal(&self, taken: Option<Range>, is_complete: bool) -> Option<Range> {
+        let Some(open) = self.open else { return taken };
+        let is_whole = taken.is_some_and(|taken| taken.last >= open.last);
+        (is_whole || is_complete).then_some(open)
+    }
+
     /// The spool's stream.
     pub fn stream(&self) -> [u8; 16] {
         self.stream

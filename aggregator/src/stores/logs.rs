@@ -15,10 +15,12 @@
 
 mod block;
 mod bloom;
+mod counts;
 mod file;
 mod head;
 mod line;
 mod query;
+mod retain;
 mod seal;
 mod search;
 mod shapes;
@@ -26,25 +28,25 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_proto::clock::Utc;
 use muster_proto::ids::StreamId;
 
+pub use counts::LogCount;
 pub use line::{FLAG_CLAMPED, LineKey, LineSource, LogHit, class_name};
 pub use query::{LogQuery, Order};
 pub use search::{Budget, SearchEnd, Truncated};
 
-use super::day::{self, Day, day_path, list_days};
+use super::day::{DayFile, list_days};
 use super::ledger::{Ledger, Range};
-use super::retention::{Gone, Keep, Removed, decide_removals};
-use super::{Damage, HostTag, SealReport, StoreError, Taken, sqlite};
-use file::{DayReader, Horizon};
+use super::sealed::{First, Sickbay, admit, lock};
+use super::{Damage, HostTag, SealReport, StoreError, Taken};
+use file::Horizon;
 use head::{Belief, Decoder, Head, HeadFrame};
 use query::Plan;
 use seal::{Sealer, Sorted};
@@ -102,17 +104,6 @@ pub struct LogUsage {
     pub repeats: u64,
 }
 
-/// Lines in one minute and severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LogCount {
-    /// When the minute begins.
-    pub at: Utc,
-    /// Severity, 0 the worst.
-    pub severity: u8,
-    /// Lines.
-    pub lines: u64,
-}
-
 /// A handle on the log store; clones share it.
 #[derive(Clone)]
 pub struct LogStore {
@@ -125,8 +116,7 @@ struct Inner {
     settings: LogSettings,
     head: Mutex<Head>,
     writer: Mutex<Writer>,
-    damages: Mutex<Vec<Damage>>,
-    suspects: Mutex<Vec<PathBuf>>,
+    sickbay: Sickbay,
 }
 
 /// What only the follower uses.
@@ -170,15 +160,12 @@ impl LogStore {
             settings,
             head: Mutex::new(Head::new(writer.ledger.upto())),
             writer: Mutex::new(writer),
-            damages: Mutex::default(),
-            suspects: Mutex::default(),
+            sickbay: Sickbay::default(),
         };
         let store = LogStore { inner: Arc::new(inner) };
         for class in classes {
-            let folder = store.inner.folder.join(class);
-            let newest = list_days(&folder).map_err(StoreError::io(&folder))?.pop();
-            if let Some(file) = newest {
-                store.mend(&file.path)?;
+            if let Some(file) = store.days(&class)?.pop() {
+                store.inner.sickbay.mend(&file.path)?;
             }
         }
         Ok(store)
@@ -207,18 +194,8 @@ impl LogStore {
             writer.repeats += 1;
             return Ok(Taken::Repeat);
         }
-        match writer.ledger.under_way() {
-            Some(range) if spool_seq > range.last => {
-                // The spool has nothing more of that range.
-                self.seal_with(writer, now, true)?;
-            }
-            Some(_) => {}
-            None => {
-                let limit = self.inner.settings.head_bytes.saturating_mul(2);
-                if bytes > limit {
-                    return Err(StoreError::HeadFull { bytes, limit });
-                }
-            }
+        if admit(&writer.ledger, spool_seq, bytes, self.inner.settings.head_bytes)? == First::Seal {
+            self.seal_with(writer, now, true)?;
         }
         let settings = &self.inner.settings;
         let belief = Belief { now, past: settings.past, future: settings.future };
@@ -257,21 +234,12 @@ impl LogStore {
         now: Utc,
         is_complete: bool,
     ) -> Result<Option<SealReport>, StoreError> {
-        self.mend_suspects()?;
+        self.inner.sickbay.mend_suspects()?;
         let mut frames = lock(&self.inner.head).frames.clone();
-        let last = lock(&self.inner.head).last();
-        let range = match writer.ledger.under_way() {
-            // After a restart: the rest of the range still comes from the spool.
-            Some(range) if last < range.last && !is_complete => return Ok(None),
-            Some(range) => {
-                frames.retain(|frame| frame.spool_seq <= range.last);
-                range
-            }
-            None => match (frames.first(), frames.last()) {
-                (Some(first), Some(last)) => Range { first: first.spool_seq, last: last.spool_seq },
-                _ => return Ok(None),
-            },
-        };
+        let taken = frames.first().zip(frames.last());
+        let taken = taken.map(|(a, b)| Range { first: a.spool_seq, last: b.spool_seq });
+        let Some(range) = writer.ledger.next_seal(taken, is_complete) else { return Ok(None) };
+        frames.retain(|frame| frame.spool_seq <= range.last);
         writer.ledger.begin(range)?;
         let report = self.write_part(writer, &frames, range)?;
         writer.ledger.end()?;
@@ -297,13 +265,8 @@ impl LogStore {
             }
             let path = file.path(&self.inner.folder);
             let part = (&self.inner.stream, range);
-            let written = match writer.sealer.write(&path, &file, frames, part) {
-                Err(error) if error.is_damage() => {
-                    self.set_aside(&path, &error.to_string())?;
-                    writer.sealer.write(&path, &file, frames, part)?
-                }
-                other => other?,
-            };
+            let write = || writer.sealer.write(&path, &file, frames, part);
+            let written = self.inner.sickbay.write(&path, write)?;
             report.files += 1;
             report.bytes += written.bytes;
         }
@@ -330,49 +293,8 @@ impl LogStore {
         let (head, horizon) = self.snapshot();
         let files = self.files(|class| plan.wants_class(class))?;
         let end = Search::new(&plan, Snapshot { head, horizon, files }).run(budget, out);
-        let suspects = end.damaged.iter().map(|(path, _)| path.clone());
-        lock(&self.inner.suspects).extend(suspects);
+        self.inner.sickbay.suspect(end.damaged.iter().map(|(path, _)| path.clone()));
         Ok(end)
-    }
-
-    /// Lines per minute and severity, in order, without reading blocks.
-    ///
-    /// # Errors
-    /// [`StoreError`] about a file; unlike a search this does not go on without it.
-    pub fn counts(
-        &self,
-        since: Utc,
-        until: Utc,
-        classes: Option<&[String]>,
-    ) -> Result<Vec<LogCount>, StoreError> {
-        const MINUTE_US: i64 = 60_000_000;
-        let wants = |class: &str| classes.is_none_or(|list| list.iter().any(|name| name == class));
-        let (head, horizon) = self.snapshot();
-        let first = since.0.div_euclid(MINUTE_US);
-        let last = until.0.saturating_sub(1).div_euclid(MINUTE_US);
-        let mut counts: BTreeMap<(i64, u8), u64> = BTreeMap::new();
-        for frame in head {
-            for (line, at) in frame.lines.at.iter().enumerate() {
-                let minute = at.div_euclid(MINUTE_US);
-                let source = &frame.sources[frame.lines.source[line] as usize];
-                if (first..=last).contains(&minute) && wants(&source.class) {
-                    *counts.entry((minute, frame.lines.severity[line])).or_default() += 1;
-                }
-            }
-        }
-        for file in self.files(wants)? {
-            if file.day < Day::of(since) || file.day > Day::of(until) {
-                continue;
-            }
-            let reader = DayReader::open(&file.path, &horizon)?;
-            let mut add = |minute, severity, lines| {
-                *counts.entry((minute, severity)).or_default() += lines;
-            };
-            reader.counts(first, last, &mut add).map_err(StoreError::sqlite(&file.path))?;
-        }
-        let count =
-            |((minute, severity), lines)| LogCount { at: Utc(minute * MINUTE_US), severity, lines };
-        Ok(counts.into_iter().map(count).collect())
     }
 
     fn snapshot(&self) -> (Vec<Arc<HeadFrame>>, Horizon) {
@@ -380,12 +302,18 @@ impl LogStore {
         (head.frames.clone(), Horizon { stream: self.inner.stream, upto: head.upto })
     }
 
+    /// The day files of a class, oldest first.
+    fn days(&self, class: &str) -> Result<Vec<DayFile>, StoreError> {
+        let folder = self.inner.folder.join(class);
+        list_days(&folder).map_err(StoreError::io(&folder))
+    }
+
     fn files(&self, wants: impl Fn(&str) -> bool) -> Result<Vec<DayPath>, StoreError> {
         let mut files = Vec::new();
         for class in read_classes(&self.inner.folder)?.into_iter().filter(|class| wants(class)) {
-            let folder = self.inner.folder.join(&class);
+            let days = self.days(&class)?;
             let class: Arc<str> = Arc::from(class);
-            for file in list_days(&folder).map_err(StoreError::io(&folder))? {
+            for file in days {
                 files.push(DayPath { day: file.day, class: Arc::clone(&class), path: file.path });
             }
         }
@@ -400,55 +328,6 @@ impl LogStore {
         read_classes(&self.inner.folder)
     }
 
-    /// Removes day files that are too old or too many. `keep` says what a class keeps.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`]; what was removed before it stays removed.
-    pub fn retain(
-        &self,
-        now: Utc,
-        keep: &dyn Fn(&str) -> Keep,
-    ) -> Result<Vec<Removed>, StoreError> {
-        let _writer = lock(&self.inner.writer);
-        let mut removed = Vec::new();
-        for class in read_classes(&self.inner.folder)? {
-            let folder = self.inner.folder.join(&class);
-            let days = list_days(&folder).map_err(StoreError::io(&folder))?;
-            for (file, why) in decide_removals(&days, keep(&class), Day::of(now)) {
-                day::remove_day(&file.path).map_err(StoreError::io(&file.path))?;
-                let (day, bytes, class) = (file.day, file.bytes, class.clone());
-                removed.push(Removed { class, file: file.path, day, bytes, why });
-            }
-        }
-        Ok(removed)
-    }
-
-    /// The oldest day any class has, if it is not today's: what goes first when the disk fills.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn oldest_day(&self, now: Utc) -> Result<Option<Day>, StoreError> {
-        let oldest = self.files(|_| true)?.into_iter().map(|file| file.day).min();
-        Ok(oldest.filter(|day| *day < Day::of(now)))
-    }
-
-    /// Removes one day of every class, because the disk is nearly full.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn drop_day(&self, day: Day) -> Result<Vec<Removed>, StoreError> {
-        let _writer = lock(&self.inner.writer);
-        let mut removed = Vec::new();
-        for class in read_classes(&self.inner.folder)? {
-            let file = day_path(&self.inner.folder.join(&class), day);
-            if let Ok(meta) = fs::metadata(&file) {
-                day::remove_day(&file).map_err(StoreError::io(&file))?;
-                removed.push(Removed { class, file, day, bytes: meta.len(), why: Gone::Room });
-            }
-        }
-        Ok(removed)
-    }
-
     /// What the store holds.
     ///
     /// # Errors
@@ -461,8 +340,7 @@ impl LogStore {
         };
         let mut usage = LogUsage { head_frames, head_bytes, repeats, ..LogUsage::default() };
         for class in read_classes(&self.inner.folder)? {
-            let folder = self.inner.folder.join(class);
-            for file in list_days(&folder).map_err(StoreError::io(&folder))? {
+            for file in self.days(&class)? {
                 usage.files += 1;
                 usage.file_bytes += file.bytes;
             }
@@ -472,30 +350,7 @@ impl LogStore {
 
     /// Files that were moved aside since the last call.
     pub fn damages(&self) -> Vec<Damage> {
-        std::mem::take(&mut *lock(&self.inner.damages))
-    }
-
-    /// Checks the files that searches complained about.
-    fn mend_suspects(&self) -> Result<(), StoreError> {
-        let mut suspects = std::mem::take(&mut *lock(&self.inner.suspects));
-        suspects.sort();
-        suspects.dedup();
-        suspects.iter().filter(|file| file.exists()).try_for_each(|file| self.mend(file))
-    }
-
-    /// Moves a file aside if it is damaged.
-    fn mend(&self, file: &Path) -> Result<(), StoreError> {
-        match sqlite::quick_check(file)? {
-            None => Ok(()),
-            Some(why) => self.set_aside(file, &why),
-        }
-    }
-
-    fn set_aside(&self, file: &Path, why: &str) -> Result<(), StoreError> {
-        let moved_to = day::set_aside(file).map_err(StoreError::io(file))?;
-        let damage = Damage { file: file.to_path_buf(), moved_to, why: why.to_string() };
-        lock(&self.inner.damages).push(damage);
-        Ok(())
+        self.inner.sickbay.damages()
     }
 }
 
@@ -513,9 +368,4 @@ fn read_classes(folder: &Path) -> Result<Vec<String>, StoreError> {
     }
     classes.sort();
     Ok(classes)
-}
-
-/// A poisoned lock means a bug elsewhere; what it guards is replaced whole, so it is still good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,7 @@
 //! Absent on purpose: rates, sums and the rest of PromQL. Staleness is the asker's: answers carry
 //! the time of each value.
 
+mod ask;
 mod block;
 mod dicts;
 mod file;
@@ -21,21 +22,23 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_proto::clock::Utc;
 use muster_proto::frame::{self, Kind};
 use muster_proto::ids::{Seq, StreamId};
-use muster_proto::metric::{Series, parse_scrapes};
+use muster_proto::metric::parse_scrapes;
 
+pub use ask::SeriesLast;
 pub use range::{RangeQuery, SeriesRange};
 pub use selector::{Selector, SelectorError};
 
 use super::day::{self, Day, day_path, list_days};
 use super::ledger::{Ledger, Range};
-use super::retention::{Gone, Keep, Removed, decide_removals};
-use super::{Damage, HostTag, SealReport, StoreError, Taken, sqlite};
+use super::retention::{Gone, Keep, Removed, decide_removals, remove};
+use super::sealed::{First, Sickbay, admit, lock};
+use super::{Damage, HostTag, SealReport, StoreError, Taken};
 use dicts::Dicts;
 use file::HostRows;
 use head::{Head, HostHead, Row};
@@ -68,21 +71,6 @@ impl Default for MetricSettings {
 /// Streams whose last seq is remembered, to drop repeats.
 const STREAMS_MAX: usize = 65_536;
 
-/// The latest value of one series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SeriesLast {
-    /// Host it is of.
-    pub host: String,
-    /// Where the host stands.
-    pub datacenter: String,
-    /// Name, type and labels; the host is not among them.
-    pub series: Series,
-    /// When it was read.
-    pub at: Utc,
-    /// What it was.
-    pub value: f64,
-}
-
 /// What the store holds and has refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MetricUsage {
@@ -114,8 +102,7 @@ struct Inner {
     settings: MetricSettings,
     head: Mutex<Head>,
     writer: Mutex<Writer>,
-    damages: Mutex<Vec<Damage>>,
-    suspects: Mutex<Vec<PathBuf>>,
+    sickbay: Sickbay,
 }
 
 struct Writer {
@@ -157,12 +144,11 @@ impl MetricStore {
             settings,
             head: Mutex::new(Head { upto, ..Head::default() }),
             writer: Mutex::new(writer),
-            damages: Mutex::default(),
-            suspects: Mutex::default(),
+            sickbay: Sickbay::default(),
         };
         let store = MetricStore { inner: Arc::new(inner) };
         if let Some(file) = store.days()?.pop() {
-            store.mend(&file.path)?;
+            store.inner.sickbay.mend(&file.path)?;
         }
         Ok(store)
     }
@@ -195,18 +181,8 @@ impl MetricStore {
             writer.counts.repeats += 1;
             return Ok(Taken::Repeat);
         }
-        match writer.ledger.under_way() {
-            Some(range) if spool_seq > range.last => {
-                // The spool has nothing more of that range.
-                self.seal_with(writer, now, true)?;
-            }
-            Some(_) => {}
-            None => {
-                let limit = self.inner.settings.head_bytes.saturating_mul(2);
-                if bytes > limit {
-                    return Err(StoreError::HeadFull { bytes, limit });
-                }
-            }
+        if admit(&writer.ledger, spool_seq, bytes, self.inner.settings.head_bytes)? == First::Seal {
+            self.seal_with(writer, now, true)?;
         }
         self.take_scrapes(writer, tag, frame, (spool_seq, now))
     }
@@ -277,23 +253,14 @@ impl MetricStore {
         now: Utc,
         is_complete: bool,
     ) -> Result<Option<SealReport>, StoreError> {
-        self.mend_suspects()?;
+        self.inner.sickbay.mend_suspects()?;
         let (hosts, taken) = {
             let head = lock(&self.inner.head);
             (head.hosts.values().cloned().collect::<Vec<_>>(), head.range)
         };
-        let range = match (writer.ledger.under_way(), taken) {
-            // After a restart: the rest of the range still comes from the spool.
-            (Some(range), taken)
-                if taken.is_none_or(|(_, last)| last < range.last) && !is_complete =>
-            {
-                return Ok(None);
-            }
-            // Until it is written, nothing beyond it is taken.
-            (Some(range), _) => range,
-            (None, Some((first, last))) => Range { first, last },
-            (None, None) => return Ok(None),
-        };
+        // Until a range under way is written, nothing beyond it is taken.
+        let taken = taken.map(|(first, last)| Range { first, last });
+        let Some(range) = writer.ledger.next_seal(taken, is_complete) else { return Ok(None) };
         writer.ledger.begin(range)?;
         let report = self.write_part(writer, &hosts, range)?;
         drop(hosts);
@@ -320,13 +287,8 @@ impl MetricStore {
             #[cfg(not(test))]
             let _ = &writer;
             let path = day_path(&self.inner.folder, day);
-            let written = match file::write(&path, &mut hosts, &self.inner.stream, range) {
-                Err(error) if error.is_damage() => {
-                    self.set_aside(&path, &error.to_string())?;
-                    file::write(&path, &mut hosts, &self.inner.stream, range)?
-                }
-                other => other?,
-            };
+            let write = || file::write(&path, &mut hosts, &self.inner.stream, range);
+            let written = self.inner.sickbay.write(&path, write)?;
             report.files += 1;
             report.records += written.0;
             report.bytes += written.1;
@@ -337,63 +299,6 @@ impl MetricStore {
     /// Last spool seq that is sealed; the follower's cursor may pass it.
     pub fn sealed_upto(&self) -> u64 {
         lock(&self.inner.head).upto
-    }
-
-    /// The latest values of the wanted series, by host. After a restart hosts come back with their
-    /// next scrape.
-    pub fn last(&self, selector: &Selector) -> Vec<SeriesLast> {
-        let mut hosts: Vec<_> = lock(&self.inner.head).hosts.values().cloned().collect();
-        hosts.retain(|host| selector.wants_host(&host.tag.host, &host.tag.datacenter));
-        hosts.sort_by(|a, b| a.tag.cmp(&b.tag));
-        let mut found = Vec::new();
-        for host in hosts {
-            let Some((dict, row)) = &host.latest else { continue };
-            for (number, series) in dict.series.iter().enumerate() {
-                if let Some(value) = row.value(number)
-                    && selector.wants_series(series)
-                {
-                    found.push(SeriesLast {
-                        host: host.tag.host.clone(),
-                        datacenter: host.tag.datacenter.clone(),
-                        series: series.clone(),
-                        at: Utc(row.at),
-                        value,
-                    });
-                }
-            }
-        }
-        found
-    }
-
-    /// The values of the wanted series over time, by host and series.
-    ///
-    /// # Errors
-    /// [`StoreError::TooMuch`] when the answer is over a limit. A damaged file or block is left out
-    /// and moved aside at the next seal.
-    pub fn range(
-        &self,
-        selector: &Selector,
-        query: RangeQuery,
-    ) -> Result<Vec<SeriesRange>, StoreError> {
-        let (hosts, upto) = {
-            let head = lock(&self.inner.head);
-            (head.hosts.values().cloned().collect::<Vec<_>>(), head.upto)
-        };
-        let mut gather = range::Gather::new(selector, query)?;
-        let mut bad = Vec::new();
-        for file in self.days()? {
-            if gather.wants_day(file.day) {
-                let horizon = (&self.inner.stream, upto);
-                if !gather.add_file(&file.path, horizon)? {
-                    bad.push(file.path);
-                }
-            }
-        }
-        lock(&self.inner.suspects).extend(bad);
-        for host in &hosts {
-            gather.add_head(host)?;
-        }
-        Ok(gather.finish())
     }
 
     /// Removes day files that are too old or too many.
@@ -425,12 +330,7 @@ impl MetricStore {
     fn remove(&self, gone: Vec<(day::DayFile, Gone)>) -> Result<Vec<Removed>, StoreError> {
         let _writer = lock(&self.inner.writer);
         let mut removed = Vec::new();
-        for (file, why) in gone {
-            day::remove_day(&file.path).map_err(StoreError::io(&file.path))?;
-            let class = String::new();
-            let (day, bytes) = (file.day, file.bytes);
-            removed.push(Removed { class, file: file.path, day, bytes, why });
-        }
+        remove("", gone, &mut removed)?;
         Ok(removed)
     }
 
@@ -454,32 +354,11 @@ impl MetricStore {
 
     /// Files that were moved aside since the last call.
     pub fn damages(&self) -> Vec<Damage> {
-        std::mem::take(&mut *lock(&self.inner.damages))
+        self.inner.sickbay.damages()
     }
 
     fn days(&self) -> Result<Vec<day::DayFile>, StoreError> {
         list_days(&self.inner.folder).map_err(StoreError::io(&self.inner.folder))
-    }
-
-    fn mend_suspects(&self) -> Result<(), StoreError> {
-        let mut suspects = std::mem::take(&mut *lock(&self.inner.suspects));
-        suspects.sort();
-        suspects.dedup();
-        suspects.iter().filter(|file| file.exists()).try_for_each(|file| self.mend(file))
-    }
-
-    fn mend(&self, file: &Path) -> Result<(), StoreError> {
-        match sqlite::quick_check(file)? {
-            None => Ok(()),
-            Some(why) => self.set_aside(file, &why),
-        }
-    }
-
-    fn set_aside(&self, file: &Path, why: &str) -> Result<(), StoreError> {
-        let moved_to = day::set_aside(file).map_err(StoreError::io(file))?;
-        let damage = Damage { file: file.to_path_buf(), moved_to, why: why.to_string() };
-        lock(&self.inner.damages).push(damage);
-        Ok(())
     }
 }
 
@@ -499,9 +378,4 @@ fn by_day(hosts: &[Arc<HostHead>]) -> BTreeMap<Day, Vec<HostRows>> {
         }
     }
     days
-}
-
-/// A poisoned lock means a bug elsewhere; what it guards is replaced whole, so it is still good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,13 @@
 //!
 //! Room: `stores`.  May use: nobody.  Used by: the stores, the app.
 //!
-//! The decisions are pure; [`room`] asks the kernel.
+//! The decisions are pure; [`room`] asks the kernel, [`remove`] does it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::day::{Day, DayFile};
+use super::StoreError;
+use super::day::{self, Day, DayFile};
 
 /// Below this share of free space the oldest days are dropped.
 pub const ROOM_LOW: f64 = 0.10;
@@ -49,6 +50,22 @@ pub struct Removed {
     pub bytes: u64,
     /// Why.
     pub why: Gone,
+}
+
+/// Removes the files of a class, and adds them to `removed` one by one.
+///
+/// # Errors
+/// [`StoreError::Io`]; what was removed before it stays removed.
+pub(super) fn remove(
+    class: &str,
+    gone: Vec<(DayFile, Gone)>,
+    removed: &mut Vec<Removed>,
+) -> Result<(), StoreError> {
+    for (DayFile { day, path, bytes }, why) in gone {
+        day::remove_day(&path).map_err(StoreError::io(&path))?;
+        removed.push(Removed { class: class.to_string(), file: path, day, bytes, why });
+    }
+    Ok(())
 }
 
 /// What the free space allows.

@@ -20,11 +20,16 @@ fn run(bytes: &[u8]) {
     let Some((mode, bytes)) = bytes.split_first() else { return };
     let (tables, lines) = split(bytes);
     let version = match mode % 3 {
-        0 => return drop(open_block(tables, lines)),
-        1 => b"MLB1",
-        _ => b"MLB2",
+        0 => None,
+        1 => Some(b"MLB1"),
+        _ => Some(b"MLB2"),
     };
-    open_block(&wrap::section(b"MLT1", tables), &wrap::section(version, lines));
+    match version {
+        None => open_block(tables, lines),
+        Some(version) => {
+            open_block(&wrap::section(b"MLT1", tables), &wrap::section(version, lines))
+        }
+    };
 }
 
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {

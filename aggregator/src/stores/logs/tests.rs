@@ -1,6 +1,7 @@
 //! The store against a model that keeps every line in a vector.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use muster_proto::frame::Sealer as FrameSealer;
 use muster_proto::ids::Seq;
@@ -8,7 +9,10 @@ use muster_proto::lane::Lane;
 use muster_proto::log::{LogBlock, LogSource, Severity, SourceKind};
 use regex::bytes::Regex;
 
+use super::file::DayReader;
 use super::*;
+use crate::stores::day::{Day, day_path};
+use crate::stores::retention::{Gone, Keep};
 
 const NOON: i64 = 1_795_262_400_000_000; // 2026-11-21T12:00:00Z
 const MINUTE: i64 = 60_000_000;

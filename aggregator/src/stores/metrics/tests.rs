@@ -2,7 +2,7 @@
 
 use muster_proto::frame::{BodyFacts, Sealer};
 use muster_proto::lane::Lane;
-use muster_proto::metric::{Dict, MetricType, Scrape, encode_dict, encode_scrapes};
+use muster_proto::metric::{Dict, MetricType, Scrape, Series, encode_dict, encode_scrapes};
 
 use super::block::{Block, Column, GROUP_SERIES, encode, encode_series, parse_series};
 use super::*;
