@@ -16,7 +16,7 @@ mod wire;
 
 pub use idle::idle;
 pub use logs::logs;
-pub use report::{Goal, Row, json, table};
+pub use report::{Goal, Peer, Row, json, table};
 pub use wire::wire;
 
 /// How much is measured.

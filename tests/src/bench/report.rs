@@ -14,6 +14,17 @@ pub enum Goal {
     AtMost(f64),
 }
 
+/// What another program needed for the same, in the same rounds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Median of its rounds, in the unit of the row.
+    pub median: f64,
+    /// Median over the rounds of ours divided by its: what hit one round hit both.
+    pub ratio: f64,
+}
+
 /// One measured thing.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
@@ -31,8 +42,10 @@ pub struct Row {
     pub max: f64,
     /// What it shall be.
     pub goal: Option<Goal>,
-    /// Medians of the peers in the same run, by name.
-    pub beside: Vec<(String, f64)>,
+    /// The peers of the same run.
+    pub beside: Vec<Peer>,
+    /// Each round.
+    pub rounds: Vec<f64>,
 }
 
 impl Row {
@@ -48,6 +61,7 @@ impl Row {
             max: fold(f64::max, f64::NEG_INFINITY),
             goal: None,
             beside: Vec::new(),
+            rounds: values.to_vec(),
         }
     }
 
@@ -58,10 +72,12 @@ impl Row {
         self
     }
 
-    /// With a peer's values of the same rounds.
+    /// With a peer's values of the same rounds, in the same order.
     #[must_use]
     pub fn beside(mut self, name: &str, values: &[f64]) -> Row {
-        self.beside.push((name.to_owned(), median(values)));
+        let pairs = self.rounds.iter().zip(values).map(|(ours, its)| ours / its);
+        let ratio = median(&pairs.collect::<Vec<_>>());
+        self.beside.push(Peer { name: name.to_owned(), median: median(values), ratio });
         self
     }
 
@@ -88,8 +104,14 @@ fn median(values: &[f64]) -> f64 {
 /// The rows for people: Markdown, so that it can be pasted.
 pub fn table(rows: &[Row]) -> String {
     let mut cells = vec![
-        ["what", "median (min to max)", "goal", "", "beside, and ours divided by it"]
-            .map(str::to_owned),
+        [
+            "what",
+            "median (min to max)",
+            "goal",
+            "",
+            "beside, and ours divided by it, round by round",
+        ]
+        .map(str::to_owned),
     ];
     for row in rows {
         let goal = match row.goal {
@@ -97,9 +119,10 @@ pub fn table(rows: &[Row]) -> String {
             Some(Goal::AtMost(most)) => format!("≤ {}", number(most)),
             None => String::new(),
         };
-        let beside = row.beside.iter().map(|(name, value)| {
-            format!("{name} {} ({}×)", number(*value), number(row.median / value))
-        });
+        let beside = row
+            .beside
+            .iter()
+            .map(|peer| format!("{} {} ({}×)", peer.name, number(peer.median), number(peer.ratio)));
         cells.push([
             row.what.clone(),
             format!(
@@ -157,11 +180,15 @@ mod tests {
     #[test]
     fn medians_goals_and_ratios() {
         let row = Row::new("logs", "lines", "lines/CPU-s", &[3e6, 1e6, 2e6]);
-        let row = row.goal(Goal::AtLeast(1.8e6)).beside("rsyslog", &[0.5e6]);
+        let row = row.goal(Goal::AtLeast(1.8e6)).beside("rsyslog", &[0.5e6, 0.5e6, 0.5e6]);
         let text = table(&[row]);
         assert!(text.contains("2.00 M (1.00 M to 3.00 M) lines/CPU-s"), "{text}");
         assert!(text.contains("| met"), "{text}");
         assert!(text.contains("rsyslog 500 k (4.00×)"), "{text}");
+        // A slow minute hit both: the ratio is that of each round.
+        let row = Row::new("logs", "lines", "lines/CPU-s", &[2e6, 1e6, 2e6]);
+        let row = row.beside("rsyslog", &[1e6, 0.1e6, 0.2e6]);
+        assert!((row.beside[0].ratio - 10.0).abs() < 1e-9, "{row:?}");
         let slow = Row::new("idle", "RSS", "MiB", &[20.0]).goal(Goal::AtMost(15.0));
         assert!(table(&[slow]).contains("MISSED"));
     }
