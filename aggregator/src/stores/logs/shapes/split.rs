@@ -21,12 +21,11 @@ const HOLE: u8 = b'0';
 /// The shape of lines that stand as they are.
 const PLAIN: u32 = u32::MAX;
 
-/// A value: its place in the text, and the place of its token.
+/// A value: its place in the text. Small, for a block has tens of thousands.
 #[derive(Debug, Clone, Copy)]
 struct Value {
     start: u32,
     end: u32,
-    token: (u32, u32),
     radix: Radix,
 }
 
@@ -104,21 +103,22 @@ impl Splitter {
             self.keys.extend_from_slice(&text[copied..start]);
             self.keys.push(HOLE);
             copied = end;
-            let token = (token.start as u32, token.end as u32);
-            self.values.push(Value { start: start as u32, end: end as u32, token, radix });
+            self.values.push(Value { start: start as u32, end: end as u32, radix });
+            each(&text[token.start..token.end]);
         });
         self.keys.extend_from_slice(&text[copied..span.end]);
         let values = self.values.len() - first;
         let found = if values <= VALUES_MAX { self.find_shape(key_start) } else { None };
         if let Some((shape, Seen::Before)) = found {
-            for Value { token: (start, end), .. } in &self.values[first..] {
-                each(&text[*start as usize..*end as usize]);
-            }
             self.keys.truncate(key_start);
             self.lines.push((shape, first as u32));
             return;
         }
-        for_tokens(&text[span.clone()], |token| each(&text[span.clone()][token.start..token.end]));
+        for_tokens(&text[span.clone()], |token| {
+            if !token.has_digit() {
+                each(&text[span.clone()][token.start..token.end]);
+            }
+        });
         if found.is_none() {
             self.keys.truncate(key_start);
         }
