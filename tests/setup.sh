@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a target needs on Debian, and nothing when it is there already.
-#   build  a C compiler and make        test   + the real programs the tests talk to
+#   build  a C compiler and make        test   + the real programs the tests talk to, and what boots hosts
 #   check  + cargo-deny                 bench  + rsyslog and node_exporter
 #   fuzz   + a C++ compiler and cargo-fuzz
 set -euo pipefail
@@ -8,11 +8,13 @@ set -euo pipefail
 want=${1:?usage: tests/setup.sh build|test|check|bench|fuzz}
 build=(gcc libc6-dev make)
 systems=(prometheus prometheus-node-exporter rsyslog sqlite3 systemd systemd-journal-remote procps)
+fleet=(debootstrap e2fsprogs iproute2 nftables systemd-container util-linux)
 
 case $want in
     build | check) packages=("${build[@]}") ;;
     fuzz) packages=("${build[@]}" g++) ;;
-    test | bench) packages=("${build[@]}" "${systems[@]}") ;;
+    test) packages=("${build[@]}" "${systems[@]}" "${fleet[@]}") ;;
+    bench) packages=("${build[@]}" "${systems[@]}") ;;
     *) echo "tests/setup.sh: no such set: $want" >&2; exit 2 ;;
 esac
 

@@ -16,7 +16,7 @@ mod writer;
 
 pub use agent::{Agent, AgentOptions};
 pub use aggregator::Aggregator;
-pub use ask::{Answer, text};
+pub use ask::{Answer, Asks, text};
 pub use disk::SmallDisk;
 pub use page::page;
 pub use process::Process;
@@ -152,6 +152,12 @@ impl Rig {
     }
 }
 
+impl Asks for Rig {
+    fn ask(&self, words: &[&str]) -> Answer {
+        Rig::ask(self, words)
+    }
+}
+
 /// Folder of the programs under test: beside this test's own binary, or `MUSTER_BIN_DIR`.
 ///
 /// # Panics
@@ -170,6 +176,12 @@ pub fn program(name: &str) -> PathBuf {
     let path = folder.join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins`", path.display());
     path
+}
+
+/// Says that a test was not made, and why, past the test runner's capture: `tests/run.sh` counts it.
+pub fn skipped(test: &str, why: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "\n{test} ... SKIPPED: {why}");
 }
 
 /// Asks again and again until `probe` gives an answer; panics with what was wanted after `patience`.

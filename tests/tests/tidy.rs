@@ -410,6 +410,9 @@ fn what_tests_start_is_installed_by_the_set_up() {
         ("systemd-journal-remote", "systemd-journal-remote"),
         ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote"),
         ("ps", "procps"),
+        ("debootstrap", "debootstrap"),
+        ("nsenter", "util-linux"),
+        ("unshare", "util-linux"),
     ];
     let rust: Vec<_> =
         ["proto", "agent", "aggregator", "tests"].into_iter().flat_map(rust_files).collect();

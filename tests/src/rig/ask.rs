@@ -2,6 +2,12 @@
 
 use serde_json::Value;
 
+/// Whom musterctl can ask: a rig of processes, or a fleet of hosts.
+pub trait Asks {
+    /// Runs musterctl with these words against an aggregator that runs.
+    fn ask(&self, words: &[&str]) -> Answer;
+}
+
 /// What musterctl answered.
 #[derive(Debug, Clone)]
 pub struct Answer {

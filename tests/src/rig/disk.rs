@@ -22,7 +22,7 @@ impl SmallDisk {
     /// When root cannot do it either.
     pub fn over(folder: &Path, mebibytes: u32) -> Option<SmallDisk> {
         if !nix::unistd::geteuid().is_root() {
-            println!("test of a full disk ... SKIPPED: only root may mount a small disk");
+            super::skipped("test of a full disk", "only root may mount a small disk");
             return None;
         }
         std::fs::create_dir_all(folder).expect("a folder");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::ask::text;
-use super::{Answer, Rig, pause};
+use super::{Answer, Asks, pause};
 
 /// How the file is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,16 +125,18 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Asks for every line of `written`, block by block.
+    /// Asks for every line of `written`, block by block; with a host, for its lines only.
     ///
     /// # Errors
     /// What musterctl says when an answer is not whole, e.g. because an aggregator does not answer.
-    pub fn of(rig: &Rig, written: u64) -> Result<Tally, String> {
+    pub fn of(fleet: &dyn Asks, host: Option<&str>, written: u64) -> Result<Tally, String> {
         let mut tally = Tally::default();
+        let of_host: Vec<&str> = host.into_iter().flat_map(|host| ["--host", host]).collect();
         for block in 0..written.div_ceil(BLOCK_LINES) {
             let words = format!("of block {block} ");
             let limit = (2 * BLOCK_LINES).to_string();
-            let answer = rig.ask(&["logs", "--json", "--class", "test", "-n", &limit, &words]);
+            let question = ["logs", "--json", "--class", "test", "-n", &limit, &words];
+            let answer = fleet.ask(&[&question, of_host.as_slice()].concat());
             if answer.code != 0 {
                 return Err(answer.err);
             }
@@ -148,10 +150,19 @@ impl Tally {
     /// # Panics
     /// At once when one is found twice, and when patience is over.
     #[track_caller]
-    pub fn settle(rig: &Rig, written: u64, patience: Duration) {
+    pub fn settle(fleet: &dyn Asks, written: u64, patience: Duration) {
+        Tally::settle_host(fleet, None, written, patience);
+    }
+
+    /// As [`Tally::settle`], of one host's lines.
+    ///
+    /// # Panics
+    /// As [`Tally::settle`].
+    #[track_caller]
+    pub fn settle_host(fleet: &dyn Asks, host: Option<&str>, written: u64, patience: Duration) {
         let began = Instant::now();
         loop {
-            let (is_over, why) = match Tally::of(rig, written) {
+            let (is_over, why) = match Tally::of(fleet, host, written) {
                 Ok(tally) if tally.is_complete(written) => return,
                 Ok(tally) => {
                     let is_over = !tally.doubled.is_empty() || !tally.strange.is_empty();
@@ -160,7 +171,10 @@ impl Tally {
                 Err(why) => (false, why),
             };
             let is_late = began.elapsed() > patience;
-            assert!(!is_over && !is_late, "not every one of {written} lines once: {why}");
+            assert!(
+                !is_over && !is_late,
+                "not every one of {written} lines of {host:?} once: {why}"
+            );
             pause(Duration::from_millis(500));
         }
     }

@@ -1,0 +1,209 @@
+//! What of ours runs on the hosts: installed, configured, enrolled, asked.
+//!
+//! Room: `tests/fleet`.  May use: `host`.  Used by: tests.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Fleet;
+use super::host::{Host, Role};
+use crate::rig::{Answer, Asks, eventually, program};
+
+/// Starting takes a second; only a bug takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Spans of failover that tests do not want to wait for: everything else is as shipped.
+const UPLINK: &str = "[uplink]\nhome_stable = \"3s\"\nprobe_interval = \"1s\"\nhome_spread = \"2s\"\n\
+                      heartbeat = \"2s\"\n";
+
+impl Fleet {
+    /// Installs, configures and starts what every host's role needs. The first aggregator has the
+    /// certificate authority.
+    ///
+    /// # Panics
+    /// When something of it fails, with what it said.
+    pub fn install(&self) {
+        let hosts = || self.hosts.iter().filter(|host| host.plan.role != Role::Bare);
+        std::thread::scope(|scope| {
+            for host in hosts() {
+                scope.spawn(|| put_programs(host));
+            }
+        });
+        for host in hosts() {
+            self.configure(host);
+        }
+        for host in self.with_role(Role::Aggregator) {
+            self.certify_aggregator(host);
+            host.start_unit(Role::Aggregator.unit());
+        }
+        for host in self.with_role(Role::Agent) {
+            self.enrol(host);
+            host.start_unit(Role::Agent.unit());
+        }
+    }
+
+    /// Waits until every agent has something acked.
+    ///
+    /// # Panics
+    /// When one has not.
+    pub fn wait_live(&self) {
+        for host in self.with_role(Role::Agent) {
+            eventually(&format!("{} is live", host.name), PATIENCE, || {
+                let status = host.agent_status()?;
+                (status["uplink"] == "live" && status["last_ack_s"].is_u64()).then_some(())
+            });
+        }
+    }
+
+    /// Writes the configuration of a host anew; it counts from the next start.
+    pub fn configure(&self, host: &Host) {
+        match host.plan.role {
+            Role::Bare => {}
+            Role::Agent => {
+                let text = self.agent_config(host) + &host.plan.more;
+                host.write("/etc/muster/agent.toml", &text);
+            }
+            Role::Aggregator => {
+                let text = self.aggregator_config(host) + &host.plan.more;
+                host.write("/etc/muster/aggregator.toml", &text);
+            }
+        }
+    }
+
+    fn aggregator_config(&self, host: &Host) -> String {
+        let mut text = format!(
+            "[aggregator]\nname = \"{}\"\ndatacenter = \"{}\"\n",
+            host.name,
+            host.plan.datacenter()
+        );
+        for peer in self.with_role(Role::Aggregator).filter(|peer| peer.name != host.name) {
+            let _ = write!(
+                text,
+                "[[peer]]\nname = \"{0}\"\ndatacenter = \"{1}\"\naddress = \"{0}:7460\"\n",
+                peer.name,
+                peer.plan.datacenter()
+            );
+        }
+        text
+    }
+
+    /// Its own datacenter first, the others in the fleet's order.
+    fn agent_config(&self, host: &Host) -> String {
+        let mut datacenters: Vec<&str> = vec![host.plan.datacenter()];
+        for aggregator in self.with_role(Role::Aggregator) {
+            if !datacenters.contains(&aggregator.plan.datacenter()) {
+                datacenters.push(aggregator.plan.datacenter());
+            }
+        }
+        let mut text = format!("[host]\nname = \"{}\"\n{UPLINK}", host.name);
+        for datacenter in datacenters {
+            let names: Vec<String> = self
+                .with_role(Role::Aggregator)
+                .filter(|aggregator| aggregator.plan.datacenter() == datacenter)
+                .map(|aggregator| format!("\"{}:7460\"", aggregator.name))
+                .collect();
+            let _ = write!(
+                text,
+                "[[uplink.datacenter]]\nname = \"{datacenter}\"\naggregators = [{}]\n",
+                names.join(", ")
+            );
+        }
+        text
+    }
+
+    fn authority(&self) -> &Host {
+        self.with_role(Role::Aggregator).next().expect("a fleet has an aggregator")
+    }
+
+    fn certify_aggregator(&self, host: &Host) {
+        let first = self.authority();
+        if host.name == first.name {
+            host.sh("muster-aggregator init --organisation 'Muster fleet'");
+        } else {
+            let (at, token) = (&first.name, self.token("aggregator"));
+            host.sh(&format!("muster-aggregator init --join {at}:7460 --token {token}"));
+        }
+    }
+
+    /// Gets an agent its certificate.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn enrol(&self, host: &Host) {
+        let (at, token) = (&self.authority().name, self.token("agent"));
+        host.sh(&format!("muster-agent enroll --token {token} --aggregator {at}:7460"));
+    }
+
+    /// A token for one certificate.
+    ///
+    /// # Panics
+    /// When none is made.
+    pub fn token(&self, role: &str) -> String {
+        let script = format!("muster-aggregator token create --role {role}");
+        self.authority().sh(&script).trim().to_owned()
+    }
+
+    /// Asks the first aggregator that is on and runs.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn ask(&self, words: &[&str]) -> Answer {
+        let runs = |host: &&Host| host.is_on() && host.is_active(Role::Aggregator.unit());
+        let host = self.with_role(Role::Aggregator).find(runs).expect("an aggregator runs");
+        host.ask(words)
+    }
+}
+
+impl Asks for Fleet {
+    fn ask(&self, words: &[&str]) -> Answer {
+        Fleet::ask(self, words)
+    }
+}
+
+impl Role {
+    /// Its unit, which is also its program; empty for a bare host.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Role::Agent => "muster-agent",
+            Role::Aggregator => "muster-aggregator",
+            Role::Bare => "",
+        }
+    }
+}
+
+impl Host {
+    /// Runs musterctl on this host, which has an aggregator.
+    pub fn ask(&self, words: &[&str]) -> Answer {
+        self.run(&[&["musterctl"], words].concat())
+    }
+
+    /// What its agent says of itself; `None` while it does not answer.
+    pub fn agent_status(&self) -> Option<Value> {
+        let answer = self.run(&["muster-agent", "status", "--json"]);
+        serde_json::from_str(&answer.out).ok()
+    }
+}
+
+/// Puts the programs on a host by hand.
+fn put_programs(host: &Host) {
+    let programs: &[&str] = match host.plan.role {
+        Role::Agent => &["muster-agent"],
+        Role::Aggregator => &["muster-aggregator", "musterctl"],
+        Role::Bare => &[],
+    };
+    for name in programs {
+        host.put(&program(name), &format!("/usr/bin/{name}"));
+        host.sh(&format!("chmod 755 /usr/bin/{name}"));
+    }
+    let unit = host.plan.role.unit();
+    let state = unit.trim_start_matches("muster-");
+    let text = format!(
+        "[Service]\nExecStart=/usr/bin/{unit} run\nRestart=always\nRestartSec=1\n\
+         RuntimeDirectory=muster\nRuntimeDirectoryPreserve=yes\nStateDirectory=muster/{state}\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    );
+    host.write(&format!("/etc/systemd/system/{unit}.service"), &text);
+    host.sh(&format!("mkdir -p /etc/muster /var/lib/muster/{state}; systemctl enable -q {unit}"));
+}
