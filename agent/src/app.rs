@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use muster_link::{Dialer, IdentityStore, Tuning};
+use muster_proto::clock::Mono;
 use muster_proto::frame::Sealer;
 use muster_proto::lane::Lane;
 use muster_proto::state::{CheckState, HostFacts};
@@ -39,8 +40,8 @@ use crate::metrics::{Scraper, Settings as MetricSettings};
 use crate::own_metrics::OwnMetrics;
 use crate::report::{self, ReportParts, Reporter, Wake};
 use crate::scrape::{self, ScrapeParts};
-use crate::status::{self, CheckCounts, LaneStatus, Status};
-use crate::uplink::{self, UplinkParts, UplinkView};
+use crate::status::{self, CheckCounts, LaneStatus, LastSwitch, Status};
+use crate::uplink::{self, Switch, UplinkParts, UplinkView};
 
 mod logs;
 
@@ -387,7 +388,9 @@ impl Looker {
             rss_bytes: report::own_rss_bytes().unwrap_or(0),
             uplink: view.phase.to_owned(),
             aggregator: view.aggregator,
-            last_ack_s: view.acked_at.map(|at| now.since(at).as_secs()),
+            last_ack_s: view.served.acked_at.map(|at| now.since(at).as_secs()),
+            switches: view.served.switches,
+            last_switch: view.served.last_switch.map(|switch| last_switch(switch, now)),
             uplink_error: view.failure,
             lanes: self.lanes.iter().map(lane_status).collect(),
             checks: check_counts(&self.states),
@@ -395,6 +398,15 @@ impl Looker {
             log_files: counts.files_known,
             log_problems: problems.iter().map(problem).collect(),
         }
+    }
+}
+
+fn last_switch(switch: Switch, now: Mono) -> LastSwitch {
+    LastSwitch {
+        ago_s: now.since(switch.at).as_secs(),
+        silent_ms: u64::try_from(switch.silent.as_millis()).unwrap_or(u64::MAX),
+        from: switch.from,
+        to: switch.to,
     }
 }
 

@@ -74,6 +74,10 @@ impl Source for OwnMetrics {
         let view = self.view.borrow().clone();
         out.gauge("muster_uplink_connected", &[], f64::from(u8::from(!view.aggregator.is_empty())));
         out.counter("muster_uplink_connections_total", &[], view.adopted as f64);
+        out.counter("muster_uplink_switches_total", &[], view.served.switches as f64);
+        if let Some(last) = &view.served.last_switch {
+            out.gauge("muster_uplink_switch_silent_seconds", &[], last.silent.as_secs_f64());
+        }
         let counts = check_counts(&self.states);
         for (verdict, count) in [
             ("ok", counts.ok),

@@ -346,7 +346,7 @@ impl Report {
         UplinkFacts {
             connected_to: Some(view.aggregator).filter(|aggregator| !aggregator.is_empty()),
             is_home: view.phase == "live",
-            last_ack_at: view.acked_at.map(ago),
+            last_ack_at: view.served.acked_at.map(ago),
             started_at: ago(Mono(0)),
             has_unacked: self.parts.lanes.iter().any(|handle| {
                 let view = handle.board.view();

@@ -35,6 +35,12 @@ pub struct Status {
     pub aggregator: String,
     /// Seconds since the last durable ack; absent before the first.
     pub last_ack_s: Option<u64>,
+    /// How often another aggregator took over since it started.
+    #[serde(default)]
+    pub switches: u64,
+    /// The last time; absent before the first.
+    #[serde(default)]
+    pub last_switch: Option<LastSwitch>,
     /// Why the last attempt failed; empty when none did since the last success.
     pub uplink_error: String,
     /// The lanes.
@@ -47,6 +53,20 @@ pub struct Status {
     pub log_files: u64,
     /// Log sources that cannot be read, with the reason.
     pub log_problems: Vec<String>,
+}
+
+/// The last time another aggregator took over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSwitch {
+    /// Aggregator that acked before.
+    pub from: String,
+    /// Aggregator that acks since.
+    pub to: String,
+    /// Seconds since its first ack.
+    pub ago_s: u64,
+    /// From the last durable ack of the one to the first of the other, in milliseconds. It holds the time
+    /// in which there was nothing to ack.
+    pub silent_ms: u64,
 }
 
 /// One lane in [`Status`].

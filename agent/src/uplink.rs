@@ -35,9 +35,11 @@ mod attempt;
 mod connections;
 mod deliveries;
 mod renewal;
+mod served;
 mod turn;
 mod view;
 
+pub use served::{Served, Switch};
 pub use view::UplinkView;
 
 use attempt::{Attempt, Told};
@@ -80,7 +82,7 @@ pub struct Pump {
     writers: HashMap<Lane, Box<LaneWriter>>,
     seen_datagrams: u64,
     adopted: u64,
-    acked_at: Option<Mono>,
+    served: Served,
     renewal: renewal::Renewal,
     tasks: JoinSet<()>,
     attempt_tx: mpsc::UnboundedSender<(Attempt, Told)>,
@@ -151,7 +153,7 @@ impl Pump {
             writers: HashMap::new(),
             seen_datagrams: 0,
             adopted: 0,
-            acked_at: None,
+            served: Served::default(),
             renewal,
             tasks: JoinSet::new(),
             attempt_tx,
@@ -225,7 +227,9 @@ impl Pump {
         let is_live = self.live == Some(attempt);
         match message {
             FromAggregator::Ack { lane, stream, seq } if is_live => {
-                self.acked_at = Some(now);
+                if let Some(found) = self.tries.get(&attempt) {
+                    self.served.on_ack(now, &found.aggregator);
+                }
                 self.uplink.on_ack(now, lane, stream, seq);
             }
             FromAggregator::Credit { bytes } if is_live => self.uplink.on_credit(bytes),

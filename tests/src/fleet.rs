@@ -53,8 +53,8 @@ pub use host::{Host, Plan, Role};
 pub use network::{Address, End, Fault};
 pub use numbered::Numbered;
 
-use crate::rig::skipped;
-use network::Network;
+use crate::rig::{skipped, tell};
+use network::{Network, Prefixes};
 use stage::Stage;
 
 /// Two cores cannot carry two fleets.
@@ -113,7 +113,7 @@ impl Fleet {
             assert!(state == "running", "{} is {state}: {}", host.name, failed());
         }
         let took = began.elapsed();
-        println!("{} hosts up after {:.1} s", plans.len(), took.as_secs_f64());
+        tell(&format!("fleet: {} hosts up after {:.1} s", plans.len(), took.as_secs_f64()));
         took
     }
 
@@ -171,13 +171,13 @@ impl Fleet {
         self.network.heal_all(&self.stage);
     }
 
-    fn prefixes(&self, end: End<'_>) -> Option<(String, String)> {
+    fn prefixes(&self, end: End<'_>) -> Option<Prefixes> {
         match end {
             End::Others => None,
             End::Site(name) => Some(self.network.site(name)),
             End::Host(name) => {
                 let address = self.host(name).address;
-                Some((address.v4().to_string(), address.v6().to_string()))
+                Some(Prefixes { v4: address.v4().to_string(), v6: address.v6().to_string() })
             }
         }
     }

@@ -178,10 +178,15 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Says that a test was not made, and why, past the test runner's capture: `tests/run.sh` counts it.
-pub fn skipped(test: &str, why: &str) {
+/// Says something that also who runs passing tests shall read, past the runner's capture.
+pub fn tell(text: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "\n{test} ... SKIPPED: {why}");
+    let _ = writeln!(std::io::stderr(), "\n{text}");
+}
+
+/// Says that a test was not made, and why: `tests/run.sh` counts it.
+pub fn skipped(test: &str, why: &str) {
+    tell(&format!("{test} ... SKIPPED: {why}"));
 }
 
 /// Asks again and again until `probe` gives an answer; panics with what was wanted after `patience`.

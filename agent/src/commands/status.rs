@@ -27,6 +27,16 @@ fn print_text(status: &Status) {
     if let Some(ago) = status.last_ack_s {
         println!("last ack    {ago} s ago");
     }
+    if let Some(last) = &status.last_switch {
+        println!(
+            "switches    {}, last {} s ago from {} to {}, {:.2} s without an ack",
+            status.switches,
+            last.ago_s,
+            last.from,
+            last.to,
+            last.silent_ms as f64 / 1000.0
+        );
+    }
     if !status.uplink_error.is_empty() {
         println!("last error  {}", status.uplink_error);
     }

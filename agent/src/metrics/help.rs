@@ -44,6 +44,11 @@ const NAMES: &[(&str, &str)] = &[
     ("muster_log_truncations_total", "Files that became shorter or were overwritten."),
     ("muster_uplink_connected", "1 while an aggregator is connected."),
     ("muster_uplink_connections_total", "Connections to aggregators since the agent started."),
+    (
+        "muster_uplink_switch_silent_seconds",
+        "From the last ack of one aggregator to the first of the next, at the last switch.",
+    ),
+    ("muster_uplink_switches_total", "How often another aggregator took over."),
     ("node_arp_entries", "Neighbours known by their hardware address."),
     ("node_bonding_active", "Members of the bond that have a link."),
     ("node_bonding_slaves", "Members of the bond."),

@@ -1,9 +1,8 @@
 //! Where the uplink stands, for the rest of the agent to see.
 
-use muster_proto::clock::Mono;
 use muster_proto::failover::Phase;
 
-use super::Pump;
+use super::{Pump, Served};
 
 /// What the rest of the agent may know of the uplink.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,8 +13,8 @@ pub struct UplinkView {
     pub aggregator: String,
     /// How many connections have been adopted: a full report is due when it moves.
     pub adopted: u64,
-    /// When the last durable ack came.
-    pub acked_at: Option<Mono>,
+    /// Who acks, since when, and how long nobody did.
+    pub served: Served,
     /// Why the last attempt failed; empty when live.
     pub failure: String,
 }
@@ -36,7 +35,7 @@ impl Pump {
             phase,
             aggregator,
             adopted: self.adopted,
-            acked_at: self.acked_at,
+            served: self.served.clone(),
             failure: failure.to_owned(),
         };
         self.parts.view.send_if_modified(|shown| {

@@ -15,6 +15,8 @@ use std::time::Instant;
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::rig::tell;
+
 /// A release of Debian that hosts can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Release {
@@ -127,7 +129,11 @@ fn build(release: Release, mirror: &str, part: &Path) {
     }
     run(&mut command);
     run(Command::new("chroot").arg(part).args(["sh", "-ec", FINISH]));
-    println!("base tree of {}: {:.0} s", release.code(), began.elapsed().as_secs_f64());
+    tell(&format!(
+        "fleet: base tree of {}: {:.0} s",
+        release.code(),
+        began.elapsed().as_secs_f64()
+    ));
 }
 
 /// The mirror that apt of this machine takes its own release from.

@@ -61,12 +61,25 @@ pub enum End<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault(u32);
 
-/// Prefixes of one end in both families; `None`: everybody.
-type Prefixes = Option<(String, String)>;
+/// The addresses of one end in both families, as nftables writes them.
+#[derive(Debug, Clone)]
+pub(super) struct Prefixes {
+    /// An address or a prefix.
+    pub v4: String,
+    /// An address or a prefix.
+    pub v6: String,
+}
+
+impl Prefixes {
+    fn of(&self, family: &str) -> &str {
+        if family == "ip6" { &self.v6 } else { &self.v4 }
+    }
+}
 
 struct Rule {
     id: u32,
-    ends: [Prefixes; 2],
+    /// `None`: all others.
+    ends: [Option<Prefixes>; 2],
     loss_percent: u8,
 }
 
@@ -108,14 +121,19 @@ impl Network {
     }
 
     /// The prefixes of a datacenter.
-    pub(super) fn site(&self, name: &str) -> (String, String) {
+    pub(super) fn site(&self, name: &str) -> Prefixes {
         let place = self.sites.iter().position(|(site, _)| site == name);
         let site = place.unwrap_or_else(|| panic!("no datacenter {name:?}")) + 1;
-        (format!("10.{site}.0.0/24"), format!("fd00:{site:x}::/64"))
+        Prefixes { v4: format!("10.{site}.0.0/24"), v6: format!("fd00:{site:x}::/64") }
     }
 
     /// Drops `loss_percent` of the packets between two ends, both ways.
-    pub(super) fn spoil(&mut self, stage: &Stage, ends: [Prefixes; 2], loss_percent: u8) -> Fault {
+    pub(super) fn spoil(
+        &mut self,
+        stage: &Stage,
+        ends: [Option<Prefixes>; 2],
+        loss_percent: u8,
+    ) -> Fault {
         assert!(ends.iter().any(Option::is_some), "a fault has an end that is somebody");
         assert!((1..=100).contains(&loss_percent), "a share of packets");
         self.next += 1;
@@ -146,9 +164,10 @@ impl Network {
             };
             let [a, b] = &rule.ends;
             for (from, to) in [(a, b), (b, a)] {
-                for (family, pick) in FAMILIES {
-                    let (from, to) = (from.as_ref().map(pick), to.as_ref().map(pick));
-                    let ends = matching(family, from, to);
+                for family in ["ip", "ip6"] {
+                    let of = |end: &Option<Prefixes>| Some(end.as_ref()?.of(family).to_owned());
+                    let (from, to) = (of(from), of(to));
+                    let ends = matching(family, from.as_deref(), to.as_deref());
                     let _ = writeln!(text, "add rule inet fleet faults {ends} {chance}drop");
                 }
             }
@@ -156,10 +175,6 @@ impl Network {
         stage.run("nft", &["-f", "-"], &text);
     }
 }
-
-/// Which of the two prefixes of an end a family takes.
-const FAMILIES: [(&str, fn(&(String, String)) -> &str); 2] =
-    [("ip", |both| &both.0), ("ip6", |both| &both.1)];
 
 fn matching(family: &str, from: Option<&str>, to: Option<&str>) -> String {
     match (from, to) {

@@ -51,6 +51,11 @@ impl Numbered<'_> {
         Numbered { host }
     }
 
+    /// The lines of a host that has begun.
+    pub fn of(host: &Host) -> Numbered<'_> {
+        Numbered { host }
+    }
+
     /// Lines written so far.
     ///
     /// # Panics

@@ -5,3 +5,4 @@
 
 mod hosts;
 mod one_datacenter;
+mod region;

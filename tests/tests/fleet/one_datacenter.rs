@@ -28,7 +28,7 @@ fn hosts_and_their_lines_are_found_also_after_a_reboot() {
         let is_live = |name: &&str| {
             rows.iter().any(|row| text(row, "host") == *name && text(row, "state") == "live")
         };
-        agents.iter().all(|name| is_live(&name)).then_some(())
+        agents.iter().all(is_live).then_some(())
     });
     for flow in &flows {
         eventually("some hundred lines", PATIENCE, || (flow.written() > 300).then_some(()));
