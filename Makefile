@@ -9,14 +9,20 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export CARGO_TERM_COLOR ?= auto
 FUZZ_SECONDS ?= 0
 
-.PHONY: help build demo test check bench fuzz clean
+.PHONY: help build deb demo test check bench fuzz clean
 
 help:
-	@sed -n 's/^#   //p' Makefile; echo '  make check   formatting, lints, licences, advisories, documentation'; echo '  make bench   speed beside rsyslog and node_exporter, as ratios'
+	@sed -n 's/^#   //p' Makefile; echo '  make deb     Debian packages of agent, aggregator and musterctl in target/deb'; echo '  make check   formatting, lints, licences, advisories, documentation'; echo '  make bench   speed beside rsyslog and node_exporter, as ratios'
 
 build:
 	tests/setup.sh build
 	cargo build --release --workspace --bins --locked
+
+# DEB_VERSION_SUFFIX=+1 and other settings: see packaging/deb.sh.
+deb:
+	tests/setup.sh deb
+	cargo build --release --workspace --bins --locked
+	packaging/deb.sh
 
 demo: build
 	target/release/demo

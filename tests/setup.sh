@@ -3,17 +3,20 @@
 #   build  a C compiler and make        test   + the real programs the tests talk to, and what boots hosts
 #   check  + cargo-deny                 bench  + rsyslog and node_exporter
 #   fuzz   + a C++ compiler and cargo-fuzz
+#   deb    + debhelper, lintian and what else builds and judges packages
 set -euo pipefail
 
-want=${1:?usage: tests/setup.sh build|test|check|bench|fuzz}
+want=${1:?usage: tests/setup.sh build|test|check|bench|fuzz|deb}
 build=(gcc libc6-dev make)
+debian=(debhelper dh-apparmor dpkg-dev lintian apparmor)
 systems=(prometheus prometheus-node-exporter rsyslog sqlite3 systemd systemd-journal-remote procps)
 fleet=(debootstrap e2fsprogs iproute2 nftables systemd-container util-linux)
 
 case $want in
     build | check) packages=("${build[@]}") ;;
     fuzz) packages=("${build[@]}" g++) ;;
-    test) packages=("${build[@]}" "${systems[@]}" "${fleet[@]}") ;;
+    deb) packages=("${build[@]}" "${debian[@]}") ;;
+    test) packages=("${build[@]}" "${systems[@]}" "${debian[@]}" "${fleet[@]}") ;;
     bench) packages=("${build[@]}" "${systems[@]}") ;;
     *) echo "tests/setup.sh: no such set: $want" >&2; exit 2 ;;
 esac
