@@ -18,6 +18,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use muster_link::{Dialer, IdentityStore, Tuning};
+use muster_program::notify::Notify;
+use muster_program::pulse::Pulse;
+use muster_program::runtime::told_to_stop;
 use muster_proto::clock::Mono;
 use muster_proto::frame::Sealer;
 use muster_proto::lane::Lane;
@@ -33,7 +36,7 @@ use crate::config::Config;
 use crate::facts::clock::Clock;
 use crate::fatal::Fatal;
 use crate::host::Host;
-use crate::lanes::{ClosedLane, LaneHandle};
+use crate::lanes::{ClosedLane, LANES, LaneHandle};
 use crate::logs::{Checkpoints, LogHandle, LogSettings, LogStats, LogThread};
 use crate::metrics::listener::{self, Latest};
 use crate::metrics::{Scraper, Settings as MetricSettings};
@@ -123,10 +126,15 @@ impl App {
     /// # Errors
     /// [`Fatal`] when a thread cannot be started.
     pub async fn run(self) -> Result<(), Fatal> {
-        let running = Running::start(self)?;
+        let notify = Arc::new(Notify::from_environment());
+        let running = Running::start(self, &notify)?;
         tracing::info!(host = running.identity.host, "Running.");
-        wait_for_signal().await?;
+        notify.ready();
+        told_to_stop()
+            .await
+            .map_err(|source| Fatal::System { what: "listen for signals", source })?;
         tracing::info!("Stopping.");
+        notify.stopping();
         running.stop().await;
         Ok(())
     }
@@ -136,18 +144,6 @@ async fn bind_exporter(config: &Config) -> Result<Option<TcpListener>, Fatal> {
     let Some(address) = config.metrics.listen else { return Ok(None) };
     let failed = |source| Fatal::Listen { what: address.to_string(), source };
     Ok(Some(TcpListener::bind(address).await.map_err(failed)?))
-}
-
-async fn wait_for_signal() -> Result<(), Fatal> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen =
-        |kind| signal(kind).map_err(|source| Fatal::System { what: "listen for signals", source });
-    let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
 }
 
 /// Who the status page says we are.
@@ -182,7 +178,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(app: App) -> Result<Running, Fatal> {
+    fn start(app: App, notify: &Arc<Notify>) -> Result<Running, Fatal> {
+        let mut pulse = Pulse::default();
         let system = |source| Fatal::System { what: "start a thread", source };
         let identity = Identity {
             host: app.identity.identity().name().to_owned(),
@@ -190,7 +187,7 @@ impl Running {
         };
         let kept = report::kept_in(find_note(&app.state, report::kept_note()).as_deref());
         let checkpoints = Checkpoints::load(app.logs.notes());
-        let (lanes, lane_threads) = start_lanes([app.state, app.metrics, app.logs])?;
+        let (lanes, lane_threads) = start_lanes([app.state, app.metrics, app.logs], &mut pulse)?;
         let (view_tx, view_rx) = watch::channel(UplinkView::default());
         let (stop_uplink, stopped) = watch::channel(false);
         let log_settings = logs::settings(&app.config.logs);
@@ -207,6 +204,7 @@ impl Running {
             logs: log_stats.clone(),
             uplink: view_rx.clone(),
             began: app.began,
+            beat: pulse.beat("report"),
         })
         .map_err(system)?;
         let own =
@@ -226,7 +224,7 @@ impl Running {
             states: reporter.states(),
             began: app.began,
         };
-        tasks.spawn(status::run(app.status, move || looker.look()));
+        looker.show(&mut tasks, app.status, (pulse, notify.clone()));
         tasks.spawn(full_reports(view_rx, reporter.waker()));
         let parts = UplinkParts {
             speaker: identity.speaker(),
@@ -306,11 +304,14 @@ fn host_facts(config: &Config) -> HostFacts {
 
 type LaneThreads = (Vec<LaneHandle>, Vec<JoinHandle<()>>);
 
-fn start_lanes(lanes: [ClosedLane; 3]) -> Result<LaneThreads, Fatal> {
+/// Threads of the lanes and of the reports are watched. Those of scrapes and log files are not: they touch what
+/// belongs to the host, and one stuck mount shall not end everything else.
+fn start_lanes(lanes: [ClosedLane; 3], pulse: &mut Pulse) -> Result<LaneThreads, Fatal> {
     let system = |source| Fatal::System { what: "start a thread", source };
     let mut started = LaneThreads::default();
-    for lane in lanes {
-        let (handle, thread) = lane.start().map_err(system)?;
+    for (name, lane) in LANES.iter().zip(lanes) {
+        let beat = pulse.beat(&format!("lane-{name}"));
+        let (handle, thread) = lane.start(beat).map_err(system)?;
         started.0.push(handle);
         started.1.push(thread);
     }
@@ -374,6 +375,18 @@ struct Looker {
 }
 
 impl Looker {
+    /// Shows the status on the socket and to systemd.
+    fn show(
+        self,
+        tasks: &mut JoinSet<()>,
+        socket: UnixListener,
+        (pulse, notify): (Pulse, Arc<Notify>),
+    ) {
+        let teller = self.clone();
+        tasks.spawn(pulse.tell(notify, move || teller.look().to_string()));
+        tasks.spawn(status::run(socket, move || self.look()));
+    }
+
     fn look(&self) -> Status {
         let view = self.view.borrow().clone();
         let now = Clock::read(self.began).mono;

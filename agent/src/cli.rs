@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use muster_proto::lane::Lane;
+use clap::{Parser, Subcommand};
+use muster_program::lane::LaneName;
 
 /// How a run can end; also a section of the manual page.
 pub const EXIT_CODES: &str = "0 fine, 1 a problem was found (checks run, spool verify, spool export), 2 wrong \
@@ -169,25 +169,4 @@ pub enum SpoolVerb {
         #[arg(long)]
         lane: LaneName,
     },
-}
-
-/// A lane on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LaneName {
-    /// Check transitions, heartbeats, facts.
-    State,
-    /// Samples.
-    Metrics,
-    /// Log lines.
-    Logs,
-}
-
-impl From<LaneName> for Lane {
-    fn from(name: LaneName) -> Lane {
-        match name {
-            LaneName::State => Lane::State,
-            LaneName::Metrics => Lane::Metrics,
-            LaneName::Logs => Lane::Logs,
-        }
-    }
 }

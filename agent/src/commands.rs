@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use muster_program::runtime;
+
 use crate::app::App;
 use crate::cli::{Verb, Words};
 use crate::config::Config;
@@ -43,11 +45,8 @@ pub fn run(words: Words) -> Outcome {
 
 fn run_agent(config: &Path) -> Outcome {
     let config = Config::load(config)?;
-    crate::journal::begin();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()
+    muster_program::journal::begin();
+    let runtime = runtime::single(BLOCKING_THREADS_MAX)
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     runtime.block_on(async { App::build(config).await?.run().await })?;
     Ok(ExitCode::SUCCESS)
@@ -71,20 +70,4 @@ fn config_if_any(path: &Path) -> Result<Config, Fatal> {
         return Ok(Config::load(path)?);
     }
     Config::settle(&[]).map_err(|wrong| Fatal::Config(crate::config::ConfigError::Wrong(wrong)))
-}
-
-/// Prints a JSON document.
-fn print_json<T: serde::Serialize>(document: &T) {
-    match serde_json::to_string_pretty(document) {
-        Ok(text) => println!("{text}"),
-        Err(error) => eprintln!("muster-agent: {error}"),
-    }
-}
-
-/// A table without frames: columns by two spaces, the way systemctl prints them.
-fn table(header: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(header);
-    table
 }

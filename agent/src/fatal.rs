@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use muster_program::exit;
+
 use crate::config::ConfigError;
 use crate::lanes::LaneError;
 
@@ -81,18 +83,20 @@ pub enum Fatal {
 }
 
 impl Fatal {
-    /// DESIGN §9: 2 usage, 69 unavailable, 70 our bug, 77 permission, 78 config.
+    /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
-        let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
         ExitCode::from(match self {
-            Fatal::Config(ConfigError::Read(unreadable)) if denied(&unreadable.source) => 77,
-            Fatal::Config(_) | Fatal::NotEnrolled { .. } | Fatal::OtherName { .. } => 78,
-            Fatal::Identity(_) => 78,
-            Fatal::Listen { source, .. } | Fatal::System { source, .. } if denied(source) => 77,
-            Fatal::NoAgent { source, .. } if denied(source) => 77,
-            Fatal::Usage(_) => 2,
-            Fatal::System { .. } => 70,
-            _ => 69,
+            Fatal::Config(ConfigError::Read(unreadable)) => {
+                exit::of_system(&unreadable.source, exit::CONFIG)
+            }
+            Fatal::Config(_) | Fatal::NotEnrolled { .. } | Fatal::OtherName { .. } => exit::CONFIG,
+            Fatal::Identity(_) => exit::CONFIG,
+            Fatal::Listen { source, .. } | Fatal::NoAgent { source, .. } => {
+                exit::of_system(source, exit::UNAVAILABLE)
+            }
+            Fatal::System { source, .. } => exit::of_system(source, exit::BUG),
+            Fatal::Usage(_) => exit::USAGE,
+            _ => exit::UNAVAILABLE,
         })
     }
 }

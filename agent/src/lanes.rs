@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use muster_program::pulse::Beat;
 use muster_proto::frame::Sealed;
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
@@ -126,14 +127,14 @@ impl ClosedLane {
         self.spool.notes()
     }
 
-    /// Starts the lane's thread. It ends when every handle is gone.
+    /// Starts the lane's thread, which keeps `beat`. It ends when every handle is gone.
     ///
     /// # Errors
     /// The operating system has no thread to give.
-    pub fn start(self) -> std::io::Result<(LaneHandle, JoinHandle<()>)> {
+    pub fn start(self, beat: Beat) -> std::io::Result<(LaneHandle, JoinHandle<()>)> {
         let (sender, receiver): (_, Receiver<ToLane>) = sync_channel(LANE_QUEUE_MAX);
         let board = self.board.clone();
-        let keeper = keeper::Keeper::new(self.lane, self.spool, self.board);
+        let keeper = keeper::Keeper::new(self.lane, self.spool, self.board, beat);
         let thread = std::thread::Builder::new()
             .name(format!("lane-{}", self.lane))
             .spawn(move || keeper.run(&receiver))?;

@@ -1,6 +1,6 @@
 //! The Muster agent: one per host. Reads metrics, judges checks, tails logs, forwards all of it.
 //!
-//! Room: `agent`.  May use: `proto`, `policy`, `spool`, `link`.  Used by: its own `main`, tests.
+//! Room: `agent`.  May use: `proto`, `policy`, `program`, `spool`, `link`.  Used by: its own `main`, tests.
 //!
 //! Inside, imports run `main → app → parts → facts/config → proto, spool`.
 
@@ -12,7 +12,6 @@ pub mod config;
 pub mod facts;
 pub mod fatal;
 pub mod host;
-pub mod journal;
 pub mod lanes;
 pub mod logs;
 pub mod metrics;

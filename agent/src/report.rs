@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use muster_link::IdentityStore;
+use muster_program::pulse::Beat;
 use muster_proto::clock::{Mono, Utc};
 use muster_proto::errors::chain;
 use muster_proto::frame::{BodyFacts, Kind, Sealed, Sealer};
@@ -74,6 +75,8 @@ pub struct ReportParts {
     pub uplink: watch::Receiver<UplinkView>,
     /// Zero of monotonic time.
     pub began: Instant,
+    /// Says that this thread does not hang.
+    pub beat: Beat,
 }
 
 /// The running thread.
@@ -174,6 +177,7 @@ impl Report {
         let mut check_at = Instant::now() + FIRST_ROUND;
         let mut heartbeat_at = Instant::now();
         loop {
+            self.parts.beat.works();
             let now = Instant::now();
             if now >= check_at {
                 self.round();
@@ -190,6 +194,7 @@ impl Report {
                 self.full_report();
             }
             let due = check_at.min(heartbeat_at);
+            self.parts.beat.rests();
             match wakes.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Wake::FullReport) => self.owes_full = true,
                 Ok(Wake::Stop(reason)) => return self.goodbye(reason),

@@ -2,6 +2,7 @@
 //!
 //! Room: `agent::status`.  May use: `lanes`, `uplink`, `checks`, `logs`.  Used by: `app`, `commands`.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -99,6 +100,25 @@ pub struct CheckCounts {
     pub crit: u64,
     /// unknown
     pub unknown: u64,
+}
+
+/// One line, as `systemctl status` shows it.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = if self.aggregator.is_empty() { "no aggregator" } else { &self.aggregator };
+        let CheckCounts { ok, warn, crit, unknown } = self.checks;
+        write!(
+            f,
+            "{}: {to}; checks {ok} ok, {warn} warn, {crit} crit, {unknown} unknown",
+            self.uplink
+        )?;
+        let waiting: u64 = self.lanes.iter().map(|lane| lane.frames).sum();
+        write!(f, "; {waiting} frames wait")?;
+        for lane in self.lanes.iter().filter(|lane| lane.refused.is_some()) {
+            write!(f, "; lane {} cannot write", lane.lane)?;
+        }
+        Ok(())
+    }
 }
 
 /// Where the socket of an agent lies.

@@ -16,6 +16,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_link::{Dialer, EndpointKeys, IdentityStore, Tuning};
+use muster_program::notify::Notify;
+use muster_program::pulse::Pulse;
+use muster_program::runtime::told_to_stop;
 use muster_proto::clock::Utc;
 use muster_proto::lane::Lane;
 use muster_proto::talk::intake::Speaker;
@@ -95,10 +98,15 @@ impl App {
     /// [`Fatal`] when a thread or a listener cannot be started.
     pub async fn run(self) -> Result<(), Fatal> {
         let name = self.config.name.clone();
-        let running = Running::start(self)?;
+        let notify = Arc::new(Notify::from_environment());
+        let running = Running::start(self, &notify)?;
         tracing::info!(name, "Running.");
-        wait_for_signal().await?;
+        notify.ready();
+        told_to_stop()
+            .await
+            .map_err(|source| Fatal::System { what: "listen for signals", source })?;
         tracing::info!("Stopping.");
+        notify.stopping();
         running.stop().await;
         Ok(())
     }
@@ -148,18 +156,6 @@ async fn bind_tcp(address: Option<std::net::SocketAddr>) -> Result<Option<TcpLis
         .map_err(|error| Fatal::Listen { what: address.to_string(), source: Box::new(error) })
 }
 
-async fn wait_for_signal() -> Result<(), Fatal> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen =
-        |kind| signal(kind).map_err(|source| Fatal::System { what: "listen for signals", source });
-    let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
-}
-
 /// The server's side of TLS with this aggregator's own certificate.
 fn tls(identity: Arc<IdentityStore>) -> TlsAccept {
     Arc::new(move |stream| {
@@ -168,10 +164,29 @@ fn tls(identity: Arc<IdentityStore>) -> TlsAccept {
     })
 }
 
-fn start_inboxes(closed: Vec<ClosedInbox>) -> Result<(Vec<Inbox>, Vec<JoinHandle<()>>), Fatal> {
-    let started = closed.into_iter().map(ClosedInbox::start).collect::<Result<Vec<_>, _>>();
+type InboxThreads = (Vec<Inbox>, Vec<JoinHandle<()>>);
+
+fn start_inboxes(closed: Vec<ClosedInbox>, pulse: &mut Pulse) -> Result<InboxThreads, Fatal> {
+    let start = |inbox: ClosedInbox| {
+        let beat = pulse.beat(&format!("inbox-{}", inbox.lane()));
+        inbox.start(beat)
+    };
+    let started = closed.into_iter().map(start).collect::<Result<Vec<_>, _>>();
     let started = started.map_err(|source| Fatal::System { what: "start a thread", source })?;
     Ok(started.into_iter().unzip())
+}
+
+fn dial_peers(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    identity: &Arc<IdentityStore>,
+    links: &Arc<PeerLinks>,
+) -> Result<(), Fatal> {
+    let dialer = Arc::new(Dialer::new(identity.clone(), Tuning::peer()).map_err(Fatal::Link)?);
+    for peer in &config.peers {
+        tasks.spawn(peers::keep(links.clone(), dialer.clone(), peer.clone()));
+    }
+    Ok(())
 }
 
 /// Everything started.
@@ -186,11 +201,13 @@ struct Running {
 }
 
 impl Running {
-    fn start(app: App) -> Result<Running, Fatal> {
-        let (inboxes, inbox_threads) = start_inboxes(app.inboxes)?;
+    fn start(app: App, notify: &Arc<Notify>) -> Result<Running, Fatal> {
+        let mut pulse = Pulse::default();
+        let (inboxes, inbox_threads) = start_inboxes(app.inboxes, &mut pulse)?;
         let stop_following = Arc::new(AtomicBool::new(false));
         let counts: [Arc<FollowCounts>; 3] = Default::default();
-        let followers = app.stores.follow(&inboxes, &counts, &stop_following, &app.config)?;
+        let followers =
+            app.stores.follow(&inboxes, &counts, &app.config, (&stop_following, &mut pulse))?;
         let links = Arc::new(PeerLinks::new(&app.config.peers));
         let door_counts = Arc::new(door::DoorCounts::default());
         let heard = Arc::new(authority::Heard::new(utc_now()));
@@ -231,13 +248,11 @@ impl Running {
             rooms: rooms.clone(),
             counts: door_counts,
         };
-        let doors = door::open(&door)?;
+        let doors = door::open(&door, &mut pulse)?;
         let mut tasks = JoinSet::new();
-        let dialer = Dialer::new(app.identity.clone(), Tuning::peer()).map_err(Fatal::Link)?;
-        let dialer = Arc::new(dialer);
-        for peer in &app.config.peers {
-            tasks.spawn(peers::keep(links.clone(), dialer.clone(), peer.clone()));
-        }
+        let teller = own.clone();
+        tasks.spawn(pulse.tell(notify.clone(), move || teller.status_line()));
+        dial_peers(&mut tasks, &app.config, &app.identity, &links)?;
         tasks.spawn(authority::keep_own(renewer, app.identity.clone()));
         let (store, ca_dir) = (app.identity.clone(), app.config.ca_dir.clone());
         match app.authority {

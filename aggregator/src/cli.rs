@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use muster_proto::lane::Lane;
+use muster_program::lane::LaneName;
 
 /// How a run can end; also a section of the manual page.
 pub const EXIT_CODES: &str = "0 fine, 1 a problem was found (spool verify), 2 wrong usage, 69 something needed is not \
@@ -197,27 +197,6 @@ pub enum RoleName {
     Reader,
     /// The same, and may read every log class.
     Admin,
-}
-
-/// A lane on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LaneName {
-    /// Check transitions, heartbeats, facts.
-    State,
-    /// Samples.
-    Metrics,
-    /// Log lines.
-    Logs,
-}
-
-impl From<LaneName> for Lane {
-    fn from(name: LaneName) -> Lane {
-        match name {
-            LaneName::State => Lane::State,
-            LaneName::Metrics => Lane::Metrics,
-            LaneName::Logs => Lane::Logs,
-        }
-    }
 }
 
 fn parse_class(text: &str) -> Result<String, String> {

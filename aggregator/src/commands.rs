@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use muster_program::runtime;
+
 use crate::app::App;
 use crate::cli::{Verb, Words};
 use crate::config::Config;
@@ -44,29 +46,14 @@ pub fn run(words: Words) -> Outcome {
     }
 }
 
+/// Threads for searches and look-ups of names. tokio's own limit.
+const BLOCKING_THREADS_MAX: usize = 512;
+
 fn run_aggregator(config: &Path) -> Outcome {
     let config = Config::load(config)?;
-    crate::journal::begin();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    muster_program::journal::begin();
+    let runtime = runtime::single(BLOCKING_THREADS_MAX)
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     runtime.block_on(async { App::build(config).await?.run().await })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints a JSON document.
-fn print_json<T: serde::Serialize>(document: &T) {
-    match serde_json::to_string_pretty(document) {
-        Ok(text) => println!("{text}"),
-        Err(error) => eprintln!("muster-aggregator: {error}"),
-    }
-}
-
-/// A table without frames: columns by two spaces, the way systemctl prints them.
-fn table(header: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(header);
-    table
 }

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_policy::document::{
-    Complaints, Document, Section, SourceText, Unreadable, parse_address, parse_bytes, parse_class,
-    parse_host_name, parse_path, parse_word, read_with_drop_ins,
+    self, Complaints, Document, Section, SourceText, parse_address, parse_bytes, parse_class,
+    parse_host_name, parse_path, parse_word,
 };
+
+pub use muster_policy::document::ConfigError;
 
 #[cfg(test)]
 mod reference;
@@ -84,17 +86,6 @@ pub struct StoreConfig {
     pub seal_age: Duration,
 }
 
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file could not be read.
-    #[error(transparent)]
-    Read(#[from] Unreadable),
-    /// What is written is wrong.
-    #[error("{0}")]
-    Wrong(Complaints),
-}
-
 impl Config {
     /// Reads `main` and its drop-ins and settles them.
     ///
@@ -102,8 +93,7 @@ impl Config {
     /// [`ConfigError::Read`] when a file is there but unreadable, or `main` is absent;
     /// [`ConfigError::Wrong`] with every mistake of all files.
     pub fn load(main: &Path) -> Result<Config, ConfigError> {
-        let sources = read_with_drop_ins(main)?;
-        Config::settle(&sources).map_err(ConfigError::Wrong)
+        document::load(main, Config::settle)
     }
 
     /// Settles the texts; pure.
@@ -111,10 +101,7 @@ impl Config {
     /// # Errors
     /// Every mistake, with file, line, column and a hint.
     pub fn settle(sources: &[SourceText]) -> Result<Config, Complaints> {
-        let document = Document::parse(sources);
-        let config = Config::read(&document);
-        document.verdict()?;
-        Ok(config)
+        document::settle(sources, Config::read)
     }
 
     /// Reads the keys; what is wrong with them stays in the document.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use muster_program::pulse::Beat;
 use muster_proto::clock::Utc;
 use muster_proto::errors::chain;
 use muster_spool::ReadError;
@@ -90,6 +91,8 @@ pub struct Following<F> {
     pub clock: fn() -> Utc,
     /// True when the aggregator stops.
     pub stop: Arc<AtomicBool>,
+    /// Says that this thread does not hang; a store that fails is not a hang.
+    pub beat: Beat,
 }
 
 impl<F: Follower> Following<F> {
@@ -98,6 +101,7 @@ impl<F: Follower> Following<F> {
         let reader = self.board.reader();
         let mut seen = self.board.cursor(self.follower.cursor());
         loop {
+            self.beat.works();
             match reader.read(seen + 1, READ_BYTES) {
                 Ok(entries) if entries.is_empty() => {
                     let more = self.board.wait_beyond(seen, TICK);
@@ -165,6 +169,7 @@ impl<F: Follower> Following<F> {
         tracing::error!(lane = %self.board.lane, error, "{what} Trying again.");
         *self.counts.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        self.beat.works();
         std::thread::park_timeout(RETRY_PAUSE);
     }
 }

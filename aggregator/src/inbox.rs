@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use muster_program::pulse::Beat;
 use muster_proto::frame::Header;
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
@@ -143,14 +144,14 @@ impl ClosedInbox {
         self.board.stream
     }
 
-    /// Starts the lane's thread. It ends when every handle is gone.
+    /// Starts the lane's thread, which keeps `beat`. It ends when every handle is gone.
     ///
     /// # Errors
     /// The operating system has no thread to give.
-    pub fn start(self) -> std::io::Result<(Inbox, JoinHandle<()>)> {
+    pub fn start(self, beat: Beat) -> std::io::Result<(Inbox, JoinHandle<()>)> {
         let (sender, receiver) = mpsc::channel(INBOX_QUEUE_MAX);
         let board = self.board.clone();
-        let keeper = keeper::Keeper::new(self.spool, self.board);
+        let keeper = keeper::Keeper::new(self.spool, self.board, beat);
         let thread = std::thread::Builder::new()
             .name(format!("inbox-{}", self.lane))
             .spawn(move || keeper.run(receiver))?;

@@ -1,6 +1,6 @@
 //! The Muster aggregator: takes frames in, keeps them, answers questions about the fleet.
 //!
-//! Room: `aggregator`.  May use: `proto`, `policy`, `spool`, `link`.  Used by: its own `main`, tests.
+//! Room: `aggregator`.  May use: `proto`, `policy`, `program`, `spool`, `link`.  Used by: its own `main`, tests.
 //!
 //! Inside, imports run `main → app → parts → config → proto, spool`.
 
@@ -15,7 +15,6 @@ pub mod fatal;
 pub mod follow;
 pub mod inbox;
 pub mod intake;
-pub mod journal;
 pub mod peers;
 pub mod roster;
 pub mod stores;

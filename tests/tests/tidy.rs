@@ -11,9 +11,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("proto/policy", &["muster_proto"]),
     ("proto/spool", &[]),
     ("proto/link", &["muster_proto"]),
-    ("agent", &["muster_proto", "muster_policy", "muster_spool", "muster_link"]),
-    ("aggregator", &["muster_proto", "muster_policy", "muster_spool", "muster_link"]),
-    ("aggregator/ctl", &["muster_proto", "muster_policy"]),
+    ("proto/program", &["muster_proto", "muster_policy"]),
+    ("agent", &["muster_proto", "muster_policy", "muster_program", "muster_spool", "muster_link"]),
+    (
+        "aggregator",
+        &["muster_proto", "muster_policy", "muster_program", "muster_spool", "muster_link"],
+    ),
+    ("aggregator/ctl", &["muster_proto", "muster_policy", "muster_program"]),
 ];
 
 /// Which rooms of its crate a room may use; rooms that are not listed put others together.
@@ -46,6 +50,8 @@ const OWNED: &[(&str, &str)] = &[
     ("x509_parser", "proto/link"),
     ("rusqlite", "aggregator"),
     ("axum", "aggregator"),
+    ("clap_mangen", "proto/program"),
+    ("tracing_subscriber", "proto/program"),
     ("zbus", "agent"),
     ("notify", "agent"),
     ("reqwest", "aggregator/ctl"),

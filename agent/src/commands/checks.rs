@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
+use muster_program::listing::{print_json, table};
 use muster_proto::verdict::Verdict;
 use serde_json::json;
 
-use super::{Outcome, config_if_any, print_json, table};
+use super::{Outcome, config_if_any};
 use crate::app::check_settings;
 use crate::checks::{Finding, catalogue, find, run_once};
 use crate::cli::ChecksVerb;

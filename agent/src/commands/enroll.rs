@@ -30,9 +30,7 @@ pub(super) fn run(config: &Config, token: &str, aggregator: &str, name: Option<S
         name: &name,
         role: Role::Agent,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = muster_program::runtime::single(1)
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     let identity =
         runtime.block_on(enrol(&asked, &dir)).map_err(|error| Fatal::Enrol(Box::new(error)))?;

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::{Outcome, config_if_any, print_json};
+use muster_program::listing::print_json;
+
+use super::{Outcome, config_if_any};
 use crate::facts::clock::Clock;
 use crate::host::Host;
 use crate::metrics::{Scraper, Settings, exposition};

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use muster_program::listing::{print_json, table};
 use muster_proto::frame::{self, Kind};
 use muster_proto::lane::Lane;
 use muster_proto::log::parse_log;
@@ -13,7 +14,7 @@ use muster_spool::tool::{self, Listing, Verified};
 use muster_spool::{Entry, SpoolError};
 use serde_json::{Value, json};
 
-use super::{Outcome, print_json, table};
+use super::Outcome;
 use crate::cli::SpoolVerb;
 use crate::config::Config;
 use crate::fatal::Fatal;
@@ -21,7 +22,7 @@ use crate::lanes::{LANES, spool_dir};
 
 pub(super) fn run(config: &Config, verb: SpoolVerb) -> Outcome {
     let dir = |lane: Lane| spool_dir(&config.state_dir, lane);
-    let chosen = |lane: Option<crate::cli::LaneName>| -> Vec<Lane> {
+    let chosen = |lane: Option<muster_program::lane::LaneName>| -> Vec<Lane> {
         lane.map_or_else(|| LANES.to_vec(), |lane| vec![lane.into()])
     };
     match verb {

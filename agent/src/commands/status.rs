@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::{Outcome, print_json, table};
+use muster_program::listing::{print_json, table};
+
+use super::Outcome;
 use crate::config::Config;
 use crate::fatal::Fatal;
 use crate::status::{Status, ask, socket_path};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use muster_program::pulse::Beat;
 use muster_proto::errors::chain;
 use muster_proto::ids::Seq;
 use muster_proto::lane::Lane;
@@ -35,22 +36,26 @@ pub(super) struct Keeper {
     retry_at: Option<Instant>,
     /// Release mark already given to the spool.
     freed: u64,
+    /// Says that this thread does not hang; a disk that refuses is not a hang.
+    beat: Beat,
 }
 
 impl Keeper {
-    pub(super) fn new(lane: Lane, spool: Spool, board: Arc<LaneBoard>) -> Keeper {
+    pub(super) fn new(lane: Lane, spool: Spool, board: Arc<LaneBoard>, beat: Beat) -> Keeper {
         let dicts = Dicts::restore(&spool, &board);
         let freed = board.released();
-        Keeper { lane, spool, board, dicts, group: None, retry_at: None, freed }
+        Keeper { lane, spool, board, dicts, group: None, retry_at: None, freed, beat }
     }
 
     /// Runs until every sender is gone, then commits what is left.
     pub(super) fn run(mut self, receiver: &Receiver<ToLane>) {
         loop {
+            self.beat.rests();
             let received = match self.wait() {
                 Some(wait) => receiver.recv_timeout(wait),
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            self.beat.works();
             match received {
                 Ok(ToLane::Deposit(deposit)) => self.take(deposit),
                 Ok(ToLane::Wake) | Err(RecvTimeoutError::Timeout) => {}
@@ -94,6 +99,7 @@ impl Keeper {
     /// Appends one deposit, waiting or dropping as the lane's rule says when there is no room.
     fn take(&mut self, deposit: Deposit) {
         loop {
+            self.beat.works();
             match self.append(&deposit) {
                 Ok(bytes) => {
                     let (grown, _) = self.group.get_or_insert_with(|| (0, Instant::now()));
@@ -165,6 +171,7 @@ impl Keeper {
     /// Writes the group. While the disk refuses, a lane that gathers goes on taking deposits.
     fn commit(&mut self) {
         while self.try_commit().is_err() {
+            self.beat.works();
             if gathers_while_refused(self.lane) {
                 self.retry_at = Some(Instant::now() + RETRY_PAUSE);
                 return;

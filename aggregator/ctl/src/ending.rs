@@ -7,6 +7,8 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use muster_program::exit;
+
 /// How a run that printed something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -88,16 +90,16 @@ impl Fatal {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Fatal::Usage(_) | Fatal::Question(_) => 2,
+            Fatal::Usage(_) | Fatal::Question(_) => exit::USAGE,
             Fatal::NotFound(_) => 3,
             Fatal::Unauthorised(_) => 4,
             Fatal::Timeout { .. } => 6,
-            Fatal::Unreachable { .. } | Fatal::Failed { .. } => 69,
+            Fatal::Unreachable { .. } | Fatal::Failed { .. } => exit::UNAVAILABLE,
             Fatal::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Fatal::Output(_) => 74,
-            Fatal::Ours { .. } => 70,
-            Fatal::Permission { .. } => 77,
-            Fatal::Config { .. } => 78,
+            Fatal::Ours { .. } => exit::BUG,
+            Fatal::Permission { .. } => exit::DENIED,
+            Fatal::Config { .. } => exit::CONFIG,
         }
     }
 

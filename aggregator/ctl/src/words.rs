@@ -45,9 +45,23 @@ pub struct Words {
 /// How a run can end; also a section of the manual page.
 pub const EXIT_CODES: &str = "0 fine, 2 wrong usage, 3 not found, 4 not authorised, 5 partial answer (an aggregator was \
 silent; standard error names it), 6 timeout, 69 aggregator unavailable, 70 a bug, 77 permission denied, 78 wrong config.";
-/// The config file; also a section of the manual page.
+/// The config file, as the help says it.
 pub const CONFIG: &str = "~/.config/muster/ctl.toml, or $XDG_CONFIG_HOME/muster/ctl.toml, with the keys url, socket, \
 token-file, ca, color. Flags win over the environment, the environment over this file.";
+/// What the environment says; a section of the manual page.
+pub const ENVIRONMENT: &str = "MUSTER_URL, MUSTER_SOCKET: where the aggregator is, when no flag says so. NO_COLOR: no \
+colour. XDG_CONFIG_HOME: where the config file is looked for.";
+/// Where things lie; a section of the manual page.
+pub const FILES: &[(&str, &str)] = &[
+    (
+        "~/.config/muster/ctl.toml",
+        "The keys url, socket, token-file, ca, color. Flags win over the environment, the environment over this file.",
+    ),
+    (
+        "/run/muster/aggregator.sock",
+        "The aggregator of this machine, asked when nothing else is said.",
+    ),
+];
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]

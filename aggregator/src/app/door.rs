@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use muster_link::{
     Arrival, Close, Connection, Event, IdentityStore, LinkError, Listener, Role, Tuning,
 };
+use muster_program::pulse::{Beat, Pulse};
 use muster_proto::errors::chain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,6 +26,8 @@ use crate::peers::errand::Errand;
 
 /// Threads that take connections. More bring nothing: the inbox has one thread per lane.
 const DOORS_MAX: usize = 4;
+/// How often a door shows that its runtime turns.
+const TURN_EVERY: Duration = Duration::from_secs(10);
 
 /// What all doors need.
 #[derive(Clone)]
@@ -53,16 +57,17 @@ pub(super) struct DoorCounts {
 }
 
 /// Opens every door and waits until each is bound.
-pub(super) fn open(door: &Door) -> Result<Vec<JoinHandle<()>>, Fatal> {
+pub(super) fn open(door: &Door, pulse: &mut Pulse) -> Result<Vec<JoinHandle<()>>, Fatal> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads = Vec::new();
     for number in 0..cores.min(DOORS_MAX) {
+        let beat = pulse.beat(&format!("door-{number}"));
         let (bound_tx, bound) = mpsc::channel();
         let door = door.clone();
         let address = door.address.to_string();
         let thread = std::thread::Builder::new()
             .name(format!("door-{number}"))
-            .spawn(move || run(&door, &bound_tx))
+            .spawn(move || run(&door, &bound_tx, beat))
             .map_err(|source| Fatal::System { what: "start a thread", source })?;
         match bound.recv() {
             Ok(Ok(())) => threads.push(thread),
@@ -75,12 +80,13 @@ pub(super) fn open(door: &Door) -> Result<Vec<JoinHandle<()>>, Fatal> {
     Ok(threads)
 }
 
-fn run(door: &Door, bound: &mpsc::Sender<Result<(), LinkError>>) {
+fn run(door: &Door, bound: &mpsc::Sender<Result<(), LinkError>>, beat: Beat) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "No runtime for a listener."),
     };
     runtime.block_on(async {
+        let turning = tokio::spawn(turn(beat.clone()));
         let counts = door.counts.clone();
         let watch = Arc::new(move |event| on_event(&counts, event));
         let listener =
@@ -92,7 +98,17 @@ fn run(door: &Door, bound: &mpsc::Sender<Result<(), LinkError>>) {
             }
             Err(error) => drop(bound.send(Err(error))),
         }
+        turning.abort();
+        beat.rests();
     });
+}
+
+/// Shows that this runtime turns.
+async fn turn(beat: Beat) {
+    loop {
+        beat.works();
+        tokio::time::sleep(TURN_EVERY).await;
+    }
 }
 
 fn on_event(counts: &DoorCounts, event: Event) {

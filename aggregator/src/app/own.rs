@@ -77,6 +77,18 @@ impl Own {
         }
     }
 
+    /// One line, as `systemctl status` shows it.
+    pub(super) fn status_line(&self) -> String {
+        let agents = self.doors.agents.load(Ordering::Relaxed);
+        let mut line = format!("{agents} agents connected");
+        for board in &self.boards {
+            if let Some(why) = board.refusal() {
+                let _ = write!(line, "; takes in no {}: {why}", board.lane);
+            }
+        }
+        line
+    }
+
     /// The page in Prometheus' text format.
     fn page(&self) -> String {
         let mut page = Page::default();

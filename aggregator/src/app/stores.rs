@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use muster_program::pulse::{Beat, Pulse};
 use muster_proto::clock::Utc;
 use muster_proto::lane::Lane;
 
@@ -64,14 +65,15 @@ impl Stores {
         &self,
         inboxes: &[Inbox],
         counts: &[Arc<FollowCounts>; 3],
-        stop: &Arc<AtomicBool>,
         config: &Config,
+        (stop, pulse): (&Arc<AtomicBool>, &mut Pulse),
     ) -> Result<Vec<JoinHandle<()>>, Fatal> {
         let mut threads = Vec::new();
         for inbox in inboxes {
             let board = inbox.board.clone();
             let lane = board.lane;
-            let launch = Launch { board, stop: stop.clone() };
+            let beat = pulse.beat(&format!("follow-{lane}"));
+            let launch = Launch { board, stop: stop.clone(), beat };
             let thread = match lane {
                 Lane::State => {
                     let store = StateStore::open(&self.state_path)?;
@@ -133,6 +135,7 @@ fn tell(removed: &[Removed]) {
 struct Launch {
     board: Arc<crate::inbox::InboxBoard>,
     stop: Arc<AtomicBool>,
+    beat: Beat,
 }
 
 impl Launch {
@@ -142,8 +145,8 @@ impl Launch {
         counts: Arc<FollowCounts>,
     ) -> std::io::Result<JoinHandle<()>> {
         let name = format!("follow-{}", self.board.lane);
-        let following =
-            Following { follower, board: self.board, counts, clock: utc_now, stop: self.stop };
+        let Launch { board, stop, beat } = self;
+        let following = Following { follower, board, counts, clock: utc_now, stop, beat };
         std::thread::Builder::new().name(name).spawn(move || following.run())
     }
 }

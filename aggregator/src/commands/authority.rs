@@ -8,10 +8,11 @@ use muster_link::ca::{Ca, Which, Wish};
 use muster_link::enrol::{Enrolment, enrol};
 use muster_link::identity::{Fresh, Identity, new_key_and_csr};
 use muster_link::token::{Terms, Token};
+use muster_program::listing::{print_json, table};
 use muster_proto::clock::Utc;
 use serde_json::json;
 
-use super::{Outcome, print_json, table};
+use super::Outcome;
 use crate::api::{Granted, Reader};
 use crate::app::{identity_dir, utc_now};
 use crate::authority::CERTIFICATE_TTL;
@@ -60,9 +61,7 @@ pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
         name: &config.name,
         role: Role::Aggregator,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = muster_program::runtime::single(1)
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     let identity =
         runtime.block_on(enrol(&asked, &dir)).map_err(|error| Fatal::Join(Box::new(error)))?;

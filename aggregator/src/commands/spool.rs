@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use muster_program::listing::{print_json, table};
 use muster_proto::lane::Lane;
 use muster_spool::{SpoolError, tool};
 use serde_json::json;
 
-use super::{Outcome, print_json, table};
+use super::Outcome;
 use crate::cli::SpoolVerb;
 use crate::config::Config;
 use crate::fatal::Fatal;

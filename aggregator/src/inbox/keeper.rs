@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use muster_program::pulse::Beat;
 use muster_proto::errors::chain;
 use muster_proto::frame::Kind;
 use muster_proto::ids::{Seq, StreamId};
@@ -27,10 +28,12 @@ pub(super) struct Keeper {
     /// Frames of the open group, fresh or repeated, whose connections wait for the sync.
     waiting: Vec<(UnboundedSender<Stored>, StreamId)>,
     group_bytes: u64,
+    /// Says that this thread does not hang; a disk that refuses is not a hang.
+    beat: Beat,
 }
 
 impl Keeper {
-    pub(super) fn new(spool: Spool, board: Arc<InboxBoard>) -> Keeper {
+    pub(super) fn new(spool: Spool, board: Arc<InboxBoard>, beat: Beat) -> Keeper {
         let mut marks = Marks::default();
         for (key, value) in spool.notes() {
             if let Some((stream, seq, host)) = parse_mark(key, value) {
@@ -40,12 +43,13 @@ impl Keeper {
         for (stream, mark) in marks.iter() {
             board.put_mark(stream, mark);
         }
-        Keeper { spool, board, marks, waiting: Vec::new(), group_bytes: 0 }
+        Keeper { spool, board, marks, waiting: Vec::new(), group_bytes: 0, beat }
     }
 
     /// Runs until every sender is gone. While a sync runs the next group gathers in the queue.
     pub(super) fn run(mut self, mut receiver: Receiver<Arrival>) {
         while let Some(arrival) = receiver.blocking_recv() {
+            self.beat.works();
             if !self.wait_while_held(&receiver) {
                 break;
             }
@@ -58,6 +62,7 @@ impl Keeper {
             }
             self.free();
             self.commit();
+            self.beat.rests();
         }
         self.board.close();
     }
@@ -66,6 +71,7 @@ impl Keeper {
     /// came was not acked, its agent has it still.
     fn wait_while_held(&mut self, receiver: &Receiver<Arrival>) -> bool {
         while self.board.is_held() {
+            self.beat.works();
             if receiver.sender_strong_count() == 0 {
                 return false;
             }
@@ -148,6 +154,7 @@ impl Keeper {
     /// behind, and a frame waits until it has read. Marks and acks wait for the end of the group, because
     /// a mark already covers the frame that found no room.
     fn make_room(&mut self, limit: Limit) {
+        self.beat.works();
         let written = self.spool.commit();
         self.free();
         self.board.show_durable(&self.spool);
@@ -162,6 +169,7 @@ impl Keeper {
 
     fn commit(&mut self) {
         while let Err(error) = self.spool.commit() {
+            self.beat.works();
             let error = chain(&error);
             tracing::error!(lane = %self.board.lane, error, "The inbox cannot be written; trying again.");
             self.board.refused(error);

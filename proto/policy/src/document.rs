@@ -21,7 +21,7 @@ mod units;
 mod words;
 
 pub use complaint::{Complaint, Complaints};
-pub use files::{Unreadable, read_with_drop_ins};
+pub use files::{ConfigError, Unreadable, load, read_with_drop_ins};
 pub use nearest::nearest;
 pub use section::{Given, Section};
 pub use units::{parse_bytes, parse_span};
@@ -97,6 +97,20 @@ impl<'t> Document<'t> {
         found.dedup();
         Err(Complaints(found))
     }
+}
+
+/// Parses `sources`, lets `read` ask for the keys, and gives what it made of them.
+///
+/// # Errors
+/// Every mistake, with file, line, column and a hint.
+pub fn settle<C>(
+    sources: &[SourceText],
+    read: impl FnOnce(&Document<'_>) -> C,
+) -> Result<C, Complaints> {
+    let document = Document::parse(sources);
+    let config = read(&document);
+    document.verdict()?;
+    Ok(config)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Story {
         spool.add_cursor(UPLINK_CURSOR, 1).unwrap();
         spool.commit().unwrap();
         let board = Arc::new(LaneBoard::new(lane, &spool, SETTINGS.budget_bytes));
-        Story { disk, keeper: Keeper::new(lane, spool, board) }
+        Story { disk, keeper: Keeper::new(lane, spool, board, Beat::default()) }
     }
 
     /// What the thread does with deposits that are there already, without its pauses between them.

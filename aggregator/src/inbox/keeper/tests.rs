@@ -37,7 +37,7 @@ impl Story {
         spool.add_cursor(STORE, 1).unwrap();
         let board = Arc::new(InboxBoard::new(Lane::Logs, &spool, &[STORE], SETTINGS.budget_bytes));
         let (stored, heard) = unbounded_channel();
-        Story { disk, keeper: Keeper::new(spool, board), stored, heard }
+        Story { disk, keeper: Keeper::new(spool, board, Beat::default()), stored, heard }
     }
 
     /// One group: frames of about 1000 bytes with these seqs.

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::SourceText;
+use super::{Complaints, SourceText};
 
 /// One configuration file. Bytes. A larger one is not a configuration.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -16,6 +16,29 @@ pub struct Unreadable {
     pub path: PathBuf,
     /// Why.
     pub source: std::io::Error,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] Unreadable),
+    /// What is written is wrong.
+    #[error("{0}")]
+    Wrong(Complaints),
+}
+
+/// Reads `main` and its drop-ins ([`read_with_drop_ins`]) and settles them.
+///
+/// # Errors
+/// [`ConfigError::Read`] when a file is there but unreadable, or `main` is absent;
+/// [`ConfigError::Wrong`] with every mistake of all files.
+pub fn load<C>(
+    main: &Path,
+    settle: impl FnOnce(&[SourceText]) -> Result<C, Complaints>,
+) -> Result<C, ConfigError> {
+    settle(&read_with_drop_ins(main)?).map_err(ConfigError::Wrong)
 }
 
 /// Reads `main`, then every `*.toml` of the directory beside it (`agent.toml` → `agent.d/`) in name

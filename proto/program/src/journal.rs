@@ -1,4 +1,4 @@
-//! The agent's own log: to standard error, where journald picks it up.
+//! A daemon's own log: to standard error, where journald picks it up.
 //!
 //! Under systemd the journal stamps the time; on a terminal lines have time and colour. The level
 //! comes from `MUSTER_LOG`, default `info`.
