@@ -35,9 +35,9 @@ pub fn run(words: Words) -> Outcome {
         Verb::Checks { verb } => checks::run(&words.config, verb),
         Verb::Metrics { json } => metrics::show(&words.config, json),
         Verb::Enroll { token, aggregator, name } => {
-            enroll::run(&Config::load(&words.config)?, &token, &aggregator, name)
+            enroll::run(&load_as_owner(&words.config)?, &token, &aggregator, name)
         }
-        Verb::Spool { verb } => spool::run(&Config::load(&words.config)?, verb),
+        Verb::Spool { verb } => spool::run(&load_as_owner(&words.config)?, verb),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man { checks } => manual::page(checks),
     }
@@ -62,6 +62,14 @@ fn check_config(path: &Path) -> Outcome {
         println!("note: no [[uplink.datacenter]]: records stay in the spool");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration; root becomes the user to whom the state belongs.
+fn load_as_owner(path: &Path) -> Result<Config, Fatal> {
+    let config = Config::load(path)?;
+    muster_program::owner::become_owner_of(&config.state_dir)
+        .map_err(|source| Fatal::System { what: "become the owner of the state", source })?;
+    Ok(config)
 }
 
 /// The configuration when there is one; some verbs work without.

@@ -32,18 +32,26 @@ pub fn run(words: Words) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Init { organisation, join, token } => {
-            let config = Config::load(&words.config)?;
+            let config = load_as_owner(&words.config)?;
             match join.zip(token) {
                 Some((aggregator, token)) => authority::join(&config, &aggregator, &token),
                 None => authority::init(&config, &organisation),
             }
         }
-        Verb::Token { verb } => authority::token(&Config::load(&words.config)?, verb),
-        Verb::Cert { verb } => authority::cert(&Config::load(&words.config)?, verb),
-        Verb::Spool { verb } => spool::run(&Config::load(&words.config)?, verb),
+        Verb::Token { verb } => authority::token(&load_as_owner(&words.config)?, verb),
+        Verb::Cert { verb } => authority::cert(&load_as_owner(&words.config)?, verb),
+        Verb::Spool { verb } => spool::run(&load_as_owner(&words.config)?, verb),
         Verb::Completions { shell } => manual::completions(shell),
         Verb::Man => manual::page(),
     }
+}
+
+/// The configuration; root becomes the user to whom the state belongs.
+fn load_as_owner(path: &Path) -> Result<Config, Fatal> {
+    let config = Config::load(path)?;
+    muster_program::owner::become_owner_of(&config.state_dir)
+        .map_err(|source| Fatal::System { what: "become the owner of the state", source })?;
+    Ok(config)
 }
 
 /// Threads for searches and look-ups of names. tokio's own limit.

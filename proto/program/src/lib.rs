@@ -13,6 +13,7 @@ pub mod lane;
 pub mod listing;
 pub mod manual;
 pub mod notify;
+pub mod owner;
 pub mod pulse;
 pub mod reference;
 pub mod runtime;
