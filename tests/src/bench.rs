@@ -13,6 +13,7 @@ mod report;
 mod rsyslog;
 mod usage;
 mod wire;
+mod yardstick;
 
 pub use idle::idle;
 pub use logs::logs;

@@ -9,7 +9,7 @@ use muster_agent::status;
 use super::corpus::{self, Corpus};
 use super::rsyslog::{self, Queue};
 use super::usage::{Cpu, Memory, sample};
-use super::{Extent, Goal, Row, say};
+use super::{Extent, Goal, Row, say, yardstick};
 use crate::rig::{Agent, AgentOptions, Aggregator, ONE, Process, Rig, eventually, page};
 
 const SEED: u64 = 20_260_312;
@@ -21,6 +21,8 @@ const QUIET_LOOKS: u32 = 10;
 /// What one round of ours took.
 #[derive(Default)]
 struct Round {
+    /// [`yardstick`] of the same minute.
+    zstd: f64,
     agent: f64,
     agent_mb: f64,
     agent_peak: f64,
@@ -61,21 +63,26 @@ fn rows(ours: &[Round], ram: &[rsyslog::Round], disk: &[rsyslog::Round]) -> Vec<
         rounds.iter().map(value).collect::<Vec<f64>>()
     };
     const LINES: &str = "lines/CPU-s";
+    const ZSTD: &str = "zstd -1 alone";
+    let zstd = all(|round| round.zstd);
     let row = |what: &str, unit: &'static str, values: &[f64]| Row::new("logs", what, unit, values);
     vec![
         row("agent: file to released, durable and encrypted", LINES, &all(|round| round.agent))
             .goal(Goal::AtLeast(1.8e6))
             .beside("rsyslog RAM", &peer(ram, |round| round.sender))
-            .beside("rsyslog disk queue", &peer(disk, |round| round.sender)),
+            .beside("rsyslog disk queue", &peer(disk, |round| round.sender))
+            .beside(ZSTD, &zstd),
         row("agent: the same in MB", "MB/CPU-s", &all(|round| round.agent_mb)),
         row("agent: largest RSS", "MiB", &all(|round| round.agent_peak))
             .beside("rsyslog RAM", &peer(ram, |round| round.peak))
             .beside("rsyslog disk queue", &peer(disk, |round| round.peak)),
         row("aggregator: intake, up to the durable ack", LINES, &all(|round| round.intake))
             .goal(Goal::AtLeast(9e6))
-            .beside("rsyslog TCP to file", &peer(ram, |round| round.receiver)),
+            .beside("rsyslog TCP to file", &peer(ram, |round| round.receiver))
+            .beside(ZSTD, &zstd),
         row("aggregator: store (decode, sort, block, bloom)", LINES, &all(|round| round.stored))
-            .goal(Goal::AtLeast(0.8e6)),
+            .goal(Goal::AtLeast(0.8e6))
+            .beside(ZSTD, &zstd),
         row("aggregator: everything", LINES, &all(|round| round.aggregator)),
         row("on the wire, of a raw byte", "bytes", &all(|round| round.wire_ratio)),
         row("stored, of a raw byte", "bytes", &all(|round| round.stored_ratio))
@@ -97,6 +104,7 @@ fn peer(dir: &Path, corpus: &Corpus, queue: Queue) -> rsyslog::Round {
 fn round(corpus: &Corpus) -> Round {
     // The last lines are sealed soon, so that the store's work is complete when it is counted.
     let rig = Rig::with(ONE, "[store]\nseal_age = \"5s\"\n");
+    let zstd = yardstick::lines_a_second(corpus);
     let aggregator = &rig.aggregators[0];
     let server = aggregator.process.as_ref().map(Process::id).expect("the aggregator runs");
     let options =
@@ -116,6 +124,7 @@ fn round(corpus: &Corpus) -> Round {
     let wire = sample(&own, "muster_inbox_frame_bytes_total", "lane=\"logs\"").unwrap_or(f64::NAN);
     let (lines, bytes) = (corpus.lines as f64, corpus.bytes as f64);
     Round {
+        zstd,
         agent: lines / sent.total,
         agent_mb: bytes / 1e6 / sent.total,
         agent_peak: Memory::of(client).peak,
