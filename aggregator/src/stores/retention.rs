@@ -2,7 +2,7 @@
 //!
 //! Room: `stores`.  May use: nobody.  Used by: the stores, the app.
 //!
-//! The decisions are pure; [`room`] asks the kernel, [`remove`] does it.
+//! The decisions are pure; [`room`] asks the kernel, `remove` does it.
 
 use std::io;
 use std::path::{Path, PathBuf};
