@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cbor::{self, CborError};
+use crate::digest::Rank;
 use crate::ids::{Seq, StreamId};
 use crate::lane::Lane;
 use crate::limits::CONTROL_BYTES_MAX;
@@ -50,6 +51,25 @@ pub struct Hello {
     pub probe: bool,
     /// Where each lane stands.
     pub lanes: Vec<LaneOffer>,
+    /// Which run of the agent: microseconds since 1970 when it started, by its own clock. Together with `turn` it
+    /// tells which of two connections of a host is the newer one. 0: not said.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub epoch: u64,
+    /// Microseconds from there to this Hello, monotonic.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turn: u64,
+}
+
+impl Hello {
+    /// Which of the host's connections this is.
+    pub fn rank(&self) -> Rank {
+        Rank { epoch: self.epoch, turn: self.turn }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Where one lane of the agent stands.

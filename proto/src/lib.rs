@@ -16,6 +16,7 @@ pub mod cbor;
 pub mod checks;
 pub mod clock;
 pub mod control;
+pub mod digest;
 pub mod errors;
 pub mod failover;
 pub mod frame;

@@ -50,7 +50,7 @@ pub enum StateRecord {
     Bye {
         /// When.
         at: Utc,
-        /// Why: "stop", "reboot", "upgrade".
+        /// Why: "stop", or with a promise to return "reboot", "upgrade", "restart".
         reason: String,
     },
 }

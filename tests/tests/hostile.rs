@@ -133,6 +133,8 @@ fn hello(host: &str, stream: StreamId) -> FromAgent {
         agent_version: "0".to_owned(),
         probe: false,
         lanes: [Lane::State, Lane::Metrics, Lane::Logs].map(offer).to_vec(),
+        epoch: 0,
+        turn: 0,
     })
 }
 

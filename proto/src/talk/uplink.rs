@@ -317,6 +317,8 @@ impl Uplink {
             agent_version: self.speaker.agent_version.clone(),
             probe,
             lanes: self.lanes.iter().map(offer).collect(),
+            epoch: 0,
+            turn: 0,
         }
     }
 

@@ -86,6 +86,8 @@ fn agent_messages() -> Vec<(&'static str, FromAgent)> {
         agent_version: "0.1.0".into(),
         probe: false,
         lanes: vec![lane],
+        epoch: 0,
+        turn: 0,
     };
     vec![
         ("hello", FromAgent::Hello(hello)),

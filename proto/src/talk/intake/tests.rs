@@ -18,6 +18,8 @@ fn hello(first_unacked: u64, last: u64) -> Hello {
             first_unacked: Seq(first_unacked),
             last: Seq(last),
         }],
+        epoch: 0,
+        turn: 0,
     }
 }
 
