@@ -6,7 +6,7 @@
 //! ```text
 //! live ──2 beats silent──> late ──5 beats silent──> lost
 //!   ^ \                      │                       │
-//!   │  `──Bye──> departed ───┼─(reboot, upgrade: not back in time)──> lost
+//!   │  `──Bye──> departed ───┼─(a promise to return, not kept)──> lost
 //!   └──────── a newer batch, or a connection ────────┘
 //! ```
 //!
@@ -17,15 +17,19 @@
 //! - The checks of a host that is lost or departed are frozen: stale, neither cleared nor raised.
 //! - Memory is bounded by the limits below; what did not fit is counted in [`Excess`].
 //!
-//! Absent on purpose: the clock, the disk, notifications, anything about other aggregators.
+//! What other aggregators say is kept beside it, in [`leases`].
+//!
+//! Absent on purpose: the clock, the disk, notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_proto::clock::Utc;
+use muster_proto::digest::{Lease, Rank};
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::state::StateBatch;
 
 pub mod host;
+pub mod leases;
 mod life;
 pub mod record;
 
@@ -48,7 +52,7 @@ pub const LOST_BEATS: u32 = 5;
 pub const HEARTBEAT_S_DEFAULT: u32 = 30;
 /// Longest time between heartbeats that is believed. Seconds.
 pub const HEARTBEAT_S_MAX: u32 = 3_600;
-/// A host that left for a reboot or an upgrade and is not back after this is lost. Seconds.
+/// A host that left for a reboot, an upgrade or a restart and is not back after this is lost. Seconds.
 pub const RETURN_S_MAX: u64 = 1_800;
 
 /// What did not fit since the roster was made. Counts.
@@ -79,15 +83,17 @@ pub struct Arrival<'a> {
     pub seq: Seq,
 }
 
-/// A host changed its liveness.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+/// A host connected.
+#[derive(Debug, Clone, Copy)]
+pub struct Landing<'a> {
     /// Which host.
-    pub host: String,
-    /// What it was.
-    pub from: Liveness,
-    /// What it is.
-    pub to: Liveness,
+    pub host: &'a str,
+    /// Its datacenter, as its Hello says.
+    pub datacenter: &'a str,
+    /// Where.
+    pub aggregator: &'a str,
+    /// Which of its connections.
+    pub rank: Rank,
 }
 
 /// The roll of the fleet.
@@ -99,7 +105,8 @@ pub struct Roster {
     excess: Excess,
     dirty: BTreeSet<String>,
     dirty_checks: BTreeSet<(String, StreamId, CheckKey)>,
-    turns: Vec<Turn>,
+    /// Hosts whose lease others must hear of.
+    moved: BTreeSet<String>,
 }
 
 impl Roster {
@@ -122,6 +129,7 @@ impl Roster {
         for host in roster.hosts.values_mut() {
             host.judge(started_at, started_at);
         }
+        roster.moved = roster.hosts.keys().cloned().collect();
         roster
     }
 
@@ -131,6 +139,7 @@ impl Roster {
             self.excess.batches += 1;
             return;
         };
+        let before = (host.is_new(), host.interval_s());
         let mut touched = Vec::new();
         host.on_batch(
             &arrival,
@@ -139,6 +148,9 @@ impl Roster {
             &mut host::Touch { checks: &mut touched, excess: &mut self.excess },
         );
         let name = arrival.host.to_owned();
+        if before != (host.is_new(), host.interval_s()) {
+            self.moved.insert(name.clone());
+        }
         self.dirty_checks
             .extend(touched.into_iter().map(|(stream, key)| (name.clone(), stream, key)));
         self.judge(&name, now);
@@ -146,19 +158,21 @@ impl Roster {
     }
 
     /// A host opened a connection to an aggregator.
-    pub fn on_connected(&mut self, host: &str, aggregator: &str, now: Utc) {
-        match reach(&mut self.hosts, host, now) {
-            Some(found) => found.on_connected(aggregator, now),
+    pub fn on_connected(&mut self, landing: Landing<'_>, now: Utc) {
+        match reach(&mut self.hosts, landing.host, now) {
+            Some(found) => found.on_connected(landing, now),
             None => self.excess.batches += 1,
         }
-        self.judge(host, now);
+        self.judge(landing.host, now);
+        self.moved.insert(landing.host.to_owned());
     }
 
     /// A connection ended. Nothing follows at once: the host may be on its way to another aggregator.
     pub fn on_disconnected(&mut self, host: &str, aggregator: &str, now: Utc) {
         if let Some(found) = self.hosts.get_mut(host) {
-            found.on_disconnected(aggregator);
+            found.on_disconnected(aggregator, now);
             self.dirty.insert(host.to_owned());
+            self.moved.insert(host.to_owned());
         }
         self.judge(host, now);
     }
@@ -166,8 +180,8 @@ impl Roster {
     /// Time passed: hosts turn late, then lost. Call about once a second.
     pub fn on_tick(&mut self, now: Utc) {
         for (name, host) in &mut self.hosts {
-            if let Some(from) = host.judge(now, self.started_at) {
-                self.turns.push(Turn { host: name.clone(), from, to: host.liveness().clone() });
+            if host.judge(now, self.started_at) {
+                self.moved.insert(name.clone());
                 self.dirty.insert(name.clone());
             }
         }
@@ -178,6 +192,7 @@ impl Roster {
         let known = self.hosts.remove(host).is_some();
         if known {
             self.dirty.insert(host.to_owned());
+            self.moved.insert(host.to_owned());
         }
         known
     }
@@ -198,9 +213,13 @@ impl Roster {
         changes
     }
 
-    /// Changes of liveness since the last call.
-    pub fn turns(&mut self) -> Vec<Turn> {
-        std::mem::take(&mut self.turns)
+    /// Hosts whose connection or liveness changed since the last call; `None` for one that was forgotten.
+    pub fn moved(&mut self) -> Vec<(String, Option<Lease>)> {
+        let lease = |name: String| {
+            let lease = self.hosts.get(&name).map(|host| host.lease(&name));
+            (name, lease)
+        };
+        std::mem::take(&mut self.moved).into_iter().map(lease).collect()
     }
 
     /// All hosts, sorted by name.
@@ -220,8 +239,8 @@ impl Roster {
 
     fn judge(&mut self, name: &str, now: Utc) {
         let Some(host) = self.hosts.get_mut(name) else { return };
-        if let Some(from) = host.judge(now, self.started_at) {
-            self.turns.push(Turn { host: name.to_owned(), from, to: host.liveness().clone() });
+        if host.judge(now, self.started_at) {
+            self.moved.insert(name.to_owned());
         }
         self.dirty.insert(name.to_owned());
     }

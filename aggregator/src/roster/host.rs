@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_proto::clock::Utc;
+use muster_proto::digest::{Lease, Rank, Standing};
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::state::{CheckState, Heartbeat, HostFacts, StateBatch};
 use muster_proto::verdict::Verdict;
@@ -13,7 +14,7 @@ use super::life::{Life, Pos};
 use super::record::{Changes, CheckRecord, CheckRef, HostRecord};
 use super::{
     Arrival, Excess, HEARTBEAT_S_DEFAULT, HEARTBEAT_S_MAX, LATE_BEATS, LIVES_PER_HOST_MAX,
-    LOST_BEATS, RETURN_S_MAX,
+    LOST_BEATS, Landing, RETURN_S_MAX,
 };
 
 /// Which check of a host.
@@ -36,7 +37,7 @@ pub enum Liveness {
     Lost,
     /// Left on purpose.
     Departed {
-        /// Why: "stop", "reboot", "upgrade".
+        /// Why: "stop", "reboot", "upgrade", "restart".
         reason: String,
     },
 }
@@ -49,6 +50,25 @@ impl Liveness {
             Liveness::Late => "late",
             Liveness::Lost => "lost",
             Liveness::Departed { .. } => "departed",
+        }
+    }
+
+    /// How a host is that was silent for so long and said goodbye with `bye`, if it did.
+    pub(super) fn judge(silent: Duration, beat_s: u32, bye: Option<&str>) -> Liveness {
+        if let Some(reason) = bye {
+            let returns = matches!(reason, "reboot" | "upgrade" | "restart");
+            if returns && silent.as_secs() > RETURN_S_MAX {
+                return Liveness::Lost;
+            }
+            return Liveness::Departed { reason: reason.to_owned() };
+        }
+        let beat = Duration::from_secs(u64::from(beat_s));
+        if silent > beat * LOST_BEATS {
+            Liveness::Lost
+        } else if silent > beat * LATE_BEATS {
+            Liveness::Late
+        } else {
+            Liveness::Live
         }
     }
 
@@ -82,9 +102,14 @@ pub struct Host {
     datacenter: String,
     aggregator: String,
     connected: bool,
+    /// Its last connection, and when that began or ended.
+    rank: Rank,
+    since: Utc,
     first_seen: Utc,
     last_seen: Utc,
     liveness: Liveness,
+    /// It was lost before we restarted and gave no sign of life since.
+    still_lost: bool,
     /// The newest first.
     lives: Vec<Life>,
 }
@@ -95,9 +120,12 @@ impl Host {
             datacenter: String::new(),
             aggregator: String::new(),
             connected: false,
+            rank: Rank::default(),
+            since: now,
             first_seen: now,
             last_seen: now,
             liveness: Liveness::Live,
+            still_lost: false,
             lives: Vec::new(),
         }
     }
@@ -105,6 +133,7 @@ impl Host {
     pub(super) fn from_record(record: HostRecord) -> Host {
         let mut host = Host::new(record.first_seen);
         host.last_seen = record.last_seen;
+        host.still_lost = record.state == Liveness::Lost.name();
         host.datacenter = record.datacenter;
         host.aggregator = record.aggregator;
         host.lives =
@@ -149,6 +178,7 @@ impl Host {
             life.on_record(Pos { seq: arrival.seq, index }, now, record, touch);
         }
         if fresh {
+            self.still_lost = false;
             self.last_seen = self.last_seen.max(now);
             arrival.aggregator.clone_into(&mut self.aggregator);
             arrival.datacenter.clone_into(&mut self.datacenter);
@@ -157,41 +187,64 @@ impl Host {
         self.bury(touch);
     }
 
-    pub(super) fn on_connected(&mut self, aggregator: &str, now: Utc) {
+    pub(super) fn on_connected(&mut self, landing: Landing<'_>, now: Utc) {
         self.connected = true;
-        aggregator.clone_into(&mut self.aggregator);
+        self.still_lost = false;
+        self.rank = landing.rank;
+        self.since = now;
+        landing.aggregator.clone_into(&mut self.aggregator);
+        if !landing.datacenter.is_empty() {
+            landing.datacenter.clone_into(&mut self.datacenter);
+        }
         self.last_seen = self.last_seen.max(now);
     }
 
-    pub(super) fn on_disconnected(&mut self, aggregator: &str) {
+    pub(super) fn on_disconnected(&mut self, aggregator: &str, now: Utc) {
         if self.aggregator == aggregator {
             self.connected = false;
+            self.since = now;
         }
     }
 
-    /// Decides the liveness again; the old one when it changed.
-    pub(super) fn judge(&mut self, now: Utc, started_at: Utc) -> Option<Liveness> {
+    /// Decides the liveness again; true when it changed.
+    pub(super) fn judge(&mut self, now: Utc, started_at: Utc) -> bool {
         let liveness = self.decide(now, started_at);
-        (liveness != self.liveness).then(|| std::mem::replace(&mut self.liveness, liveness))
+        let moved = liveness != self.liveness;
+        self.liveness = liveness;
+        moved
+    }
+
+    /// What other aggregators hear of it.
+    pub(super) fn lease(&self, name: &str) -> Lease {
+        Lease {
+            host: name.to_owned(),
+            datacenter: self.datacenter.clone(),
+            rank: self.rank,
+            connected: self.connected,
+            since: self.since,
+            heard: self.last_seen,
+            beat_s: self.interval_s(),
+            standing: match &self.liveness {
+                Liveness::Live => Standing::Live,
+                Liveness::Late => Standing::Late,
+                Liveness::Lost => Standing::Lost,
+                Liveness::Departed { reason } => Standing::Departed { reason: reason.clone() },
+            },
+            left: self.bye().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// True until its datacenter is known.
+    pub(super) fn is_new(&self) -> bool {
+        self.datacenter.is_empty()
     }
 
     fn decide(&self, now: Utc, started_at: Utc) -> Liveness {
+        if self.still_lost {
+            return Liveness::Lost;
+        }
         let silent = now.since(self.last_seen.max(started_at));
-        if let Some(reason) = self.bye() {
-            let returns = matches!(reason, "reboot" | "upgrade");
-            if returns && silent.as_secs() > RETURN_S_MAX {
-                return Liveness::Lost;
-            }
-            return Liveness::Departed { reason: reason.to_owned() };
-        }
-        let beat = Duration::from_secs(u64::from(self.interval_s()));
-        if silent > beat * LOST_BEATS {
-            Liveness::Lost
-        } else if silent > beat * LATE_BEATS {
-            Liveness::Late
-        } else {
-            Liveness::Live
-        }
+        Liveness::judge(silent, self.interval_s(), self.bye())
     }
 
     /// Why the host left, unless it was heard of since.

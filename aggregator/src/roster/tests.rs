@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use fastrand::Rng;
+use muster_proto::digest::Standing;
 use muster_proto::lane::Lane;
 use muster_proto::state::{CheckState, Gap, Heartbeat, HostFacts, StateRecord};
 use muster_proto::verdict::{Urgency, Verdict};
@@ -56,6 +57,10 @@ fn send(roster: &mut Roster, now_s: i64, (stream, seq): (StreamId, u64), records
 
 fn arrival(host: &str, stream: StreamId, seq: u64) -> Arrival<'_> {
     Arrival { host, datacenter: "eqiad", aggregator: "agg1", stream, seq: Seq(seq) }
+}
+
+fn landing<'a>(host: &'a str, aggregator: &'a str) -> Landing<'a> {
+    Landing { host, datacenter: "", aggregator, rank: Rank::default() }
 }
 
 /// What the roster shows: a line for each host and each of its checks.
@@ -113,9 +118,10 @@ fn a_host_is_late_after_two_beats_and_lost_after_five() {
     assert_eq!(roster.host("db1").unwrap().liveness(), &Liveness::Lost);
     send(&mut roster, 153, (A, 2), &[beat(153)]);
     assert_eq!(roster.host("db1").unwrap().liveness(), &Liveness::Live);
-    let turns: Vec<_> = roster.turns().iter().map(|turn| turn.to.name()).collect();
-    assert_eq!(turns, ["late", "lost", "live"]);
-    assert!(roster.turns().is_empty());
+    let moved = roster.moved();
+    let [(host, Some(lease))] = &moved[..] else { panic!("{moved:?}") };
+    assert_eq!((host.as_str(), &lease.standing), ("db1", &Standing::Live));
+    assert!(roster.moved().is_empty());
 }
 
 #[test]
@@ -256,7 +262,7 @@ fn silence_before_a_restart_does_not_count() {
         StateRecord::Gap(gap),
     ];
     send(&mut before, 100, (A, 1), &records);
-    before.on_connected("web1", "agg2", at(100));
+    before.on_connected(landing("web1", "agg2"), at(100));
     let changes = before.changes();
     assert!(before.changes().is_empty(), "changes are drained");
     let mut after = Roster::restore(at(5_000), changes.hosts, changes.checks);
@@ -311,7 +317,7 @@ fn limits_hold_and_are_counted() {
     }
     assert_eq!(roster.excess().lives, 7);
     for n in 0..HOSTS_MAX {
-        roster.on_connected(&format!("h{n}"), "agg1", at(1));
+        roster.on_connected(landing(&format!("h{n}"), "agg1"), at(1));
     }
     assert_eq!((roster.hosts().count(), roster.excess().batches), (HOSTS_MAX, 3));
 }
@@ -419,7 +425,7 @@ fn the_state_store_brings_the_roster_back() {
                 store.save(&std::mem::take(&mut unsaved)).unwrap();
             }
         }
-        roster.on_connected("gone", "agg1", at(9_000));
+        roster.on_connected(landing("gone", "agg1"), at(9_000));
         unsaved.merge(roster.changes());
         roster.forget("gone");
         unsaved.merge(roster.changes());
