@@ -14,6 +14,7 @@ pub mod config;
 pub mod fatal;
 pub mod follow;
 pub mod inbox;
+pub mod incidents;
 pub mod intake;
 pub mod peers;
 pub mod roster;

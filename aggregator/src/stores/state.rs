@@ -1,6 +1,6 @@
 //! The state store: what the roster knows, across the aggregator's own restarts.
 //!
-//! Room: `stores/state`.  May use: `roster` (its records).  Used by: the state follower.
+//! Room: `stores/state`.  May use: `roster`, `incidents` (their records).  Used by: the state follower, the app.
 //!
 //! `state.db`, WAL, synchronous=FULL. The roster is a pure state machine; it hands out what changed
 //! and gets everything back at start. Records are kept as their CBOR, so that a new optional field
@@ -10,6 +10,7 @@
 //! host   one row a host: datacenter, word of its liveness, when last seen, CBOR of HostRecord
 //! chk    one row a check of a stream of a host: its verdict, CBOR of CheckRecord
 //! ```
+//! What all aggregators together know stands in further tables: [`fleet`].
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,11 @@ use super::StoreError;
 use super::sqlite::{self, Schema};
 use crate::roster::{Changes, CheckRecord, CheckRef, HostRecord};
 
+pub mod fleet;
+
 const SCHEMA: Schema = Schema {
-    steps: &["CREATE TABLE host(
+    steps: &[
+        "CREATE TABLE host(
         host TEXT PRIMARY KEY, datacenter TEXT NOT NULL, state TEXT NOT NULL,
         last_seen INTEGER NOT NULL, body BLOB NOT NULL
     ) WITHOUT ROWID;
@@ -30,7 +34,15 @@ const SCHEMA: Schema = Schema {
         host TEXT NOT NULL, stream BLOB NOT NULL, id TEXT NOT NULL, instance TEXT NOT NULL,
         verdict TEXT NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY(host, stream, id, instance)
-    ) WITHOUT ROWID;"],
+    ) WITHOUT ROWID;",
+        "CREATE TABLE lease(
+        host TEXT PRIMARY KEY, owner TEXT NOT NULL, body BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE incident(
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER,
+        body BLOB NOT NULL
+    ) WITHOUT ROWID;",
+    ],
 };
 
 /// Everything that was kept.
@@ -94,29 +106,32 @@ impl StateStore {
     /// [`StoreError::Sqlite`].
     pub fn load(&self) -> Result<Saved, StoreError> {
         let mut saved = Saved::default();
-        saved.hosts = self.bodies("SELECT body FROM host ORDER BY host", &mut saved.unreadable)?;
-        saved.checks = self.bodies("SELECT body FROM chk ORDER BY host", &mut saved.unreadable)?;
+        let (db, file) = (&self.db, &self.file);
+        let unreadable = &mut saved.unreadable;
+        saved.hosts = bodies((db, file), "SELECT body FROM host ORDER BY host", unreadable)?;
+        saved.checks = bodies((db, file), "SELECT body FROM chk ORDER BY host", unreadable)?;
         Ok(saved)
     }
+}
 
-    fn bodies<T: DeserializeOwned>(
-        &self,
-        question: &str,
-        unreadable: &mut u64,
-    ) -> Result<Vec<T>, StoreError> {
-        let failed = |source| StoreError::Sqlite { file: self.file.clone(), source };
-        let mut statement = self.db.prepare(question).map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let body: Vec<u8> = row.get(0).map_err(failed)?;
-            match serde_cbor::from_slice(&body) {
-                Ok(record) => found.push(record),
-                Err(_) => *unreadable += 1,
-            }
+/// Every row of a question as what it encodes; rows that cannot be read are counted.
+fn bodies<T: DeserializeOwned>(
+    (db, file): (&Connection, &Path),
+    question: &str,
+    unreadable: &mut u64,
+) -> Result<Vec<T>, StoreError> {
+    let failed = |source| StoreError::Sqlite { file: file.to_path_buf(), source };
+    let mut statement = db.prepare(question).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let body: Vec<u8> = row.get(0).map_err(failed)?;
+        match serde_cbor::from_slice(&body) {
+            Ok(record) => found.push(record),
+            Err(_) => *unreadable += 1,
         }
-        Ok(found)
     }
+    Ok(found)
 }
 
 fn encode<T: Serialize>(what: &'static str, record: &T) -> Result<Vec<u8>, StoreError> {
