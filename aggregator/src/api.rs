@@ -1,6 +1,6 @@
 //! Answers about the fleet: one function over path and query, for HTTP and for other aggregators.
 //!
-//! Room: `api`.  May use: `roster`, `stores`, `muster-policy`, `proto`.  Used by: the app.
+//! Room: `api`.  May use: `roster`, `incidents`, `stores`, `muster-policy`, `proto`.  Used by: the app.
 //!
 //! ```text
 //! HTTP ──> Ask ──parse──> Question ──┬─> this aggregator's rooms ─┐
@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `/api/v1/status` | counts of hosts, checks, and who answered |
 //! | `/api/v1/hosts?selector=`, `/api/v1/hosts/NAME` | hosts; one host with its checks and their evidence |
+//! | `/api/v1/incidents?all=` | what is wrong with the fleet; with `all` also what was, in the last seven days |
 //! | `/api/v1/checks?state=&id=&host=&selector=` | checks |
 //! | `/api/v1/logs?q=&regex=&any_case=&since=&until=&host=&datacenter=&class=&program=&source=&severity=&limit=&order=` | NDJSON: a line each, then `{"end":…}` |
 //! | `/api/v1/metrics?q=[&since=&until=&step=]` | last values, or a range |
@@ -46,11 +47,13 @@ pub mod serve;
 pub mod stored;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
-pub use ask::{Ask, Granted, LogAsk, Question, RangeAsk, Reader, SeriesAsk};
+pub use ask::{Ask, Granted, IncidentAsk, LogAsk, Question, RangeAsk, Reader, SeriesAsk};
 pub use fleet::{PeerError, Peers, Reply};
 pub use problem::Problem;
 pub use rooms::{Rooms, Search, Telemetry, TelemetryError};
+pub use trouble::IncidentRow;
 
 use ask::{Request, parse_ask};
 use fleet::Part;
@@ -116,8 +119,14 @@ async fn answer_or_problem(rooms: &Arc<Rooms>, ask: &Ask) -> Result<Answer, Prob
     let (own, mut gathered) =
         tokio::join!(ask_rooms(rooms, question.clone(), READER_SEARCH), peers);
     gathered.parts.insert(0, own?);
+    let rooms = Arc::clone(rooms);
     // Merging a large fleet takes long enough to hold up other connections of this thread.
-    let merged = tokio::task::spawn_blocking(move || render::render(&page, &question, gathered));
+    let merged = tokio::task::spawn_blocking(move || {
+        if !local && let Question::Fleet(ask) | Question::Federate(ask, _) = &question {
+            gathered.common = trouble::common(&rooms, ask);
+        }
+        render::render(&page, &question, gathered)
+    });
     merged.await.map_err(|error| Problem::ours(error.to_string()))?
 }
 

@@ -33,10 +33,12 @@ use crate::fatal::Fatal;
 use crate::follow::FollowCounts;
 use crate::inbox::{ClosedInbox, Inbox};
 use crate::intake::Desk;
+use crate::peers::exchange::Exchange;
 use crate::peers::{self, PeerLinks};
 use crate::tokens;
 
 mod door;
+mod fleet;
 mod keep;
 mod look;
 mod own;
@@ -53,6 +55,7 @@ pub struct App {
     authority: Option<Arc<Authority>>,
     inboxes: Vec<ClosedInbox>,
     stores: stores::Stores,
+    fleet: fleet::Fleet,
     socket: UnixListener,
     https: Option<TcpListener>,
     metrics: Option<TcpListener>,
@@ -86,10 +89,22 @@ impl App {
         let authority = Authority::open(&config.ca_dir, utc_now)?.map(Arc::new);
         let inboxes = open_inboxes(&config)?;
         let stores = stores::Stores::open(&config, &inboxes)?;
+        let fleet = fleet::Fleet::open(&config, stores.state_path())?;
         let socket = bind_socket(&config)?;
         let https = bind_tcp(config.https).await?;
         let metrics = bind_tcp(config.metrics).await?;
-        Ok(App { config, identity, tuning, authority, inboxes, stores, socket, https, metrics })
+        Ok(App {
+            config,
+            identity,
+            tuning,
+            authority,
+            inboxes,
+            stores,
+            fleet,
+            socket,
+            https,
+            metrics,
+        })
     }
 
     /// Starts everything, waits for SIGTERM or SIGINT, stops everything.
@@ -180,12 +195,14 @@ fn dial_peers(
     tasks: &mut JoinSet<()>,
     config: &Config,
     identity: &Arc<IdentityStore>,
-    links: &Arc<PeerLinks>,
+    exchange: Exchange,
 ) -> Result<(), Fatal> {
     let dialer = Arc::new(Dialer::new(identity.clone(), Tuning::peer()).map_err(Fatal::Link)?);
     for peer in &config.peers {
-        tasks.spawn(peers::keep(links.clone(), dialer.clone(), peer.clone()));
+        tasks.spawn(peers::keep(exchange.links.clone(), dialer.clone(), peer.clone()));
+        tasks.spawn(exchange.clone().follow(peer.name.clone()));
     }
+    tasks.spawn(exchange.follow_relays());
     Ok(())
 }
 
@@ -217,6 +234,7 @@ impl Running {
             counts,
             doors: door_counts.clone(),
             roster: app.stores.roster.clone(),
+            fleet: app.fleet.clone(),
             logs: app.stores.logs.clone(),
             links: links.clone(),
             peers: app.config.peers.iter().map(|peer| peer.name.clone()).collect(),
@@ -252,7 +270,10 @@ impl Running {
         let mut tasks = JoinSet::new();
         let teller = own.clone();
         tasks.spawn(pulse.tell(notify.clone(), move || teller.status_line()));
-        dial_peers(&mut tasks, &app.config, &app.identity, &links)?;
+        let exchange =
+            Exchange { leases: app.fleet.leases.clone(), links: links.clone(), clock: utc_now };
+        dial_peers(&mut tasks, &app.config, &app.identity, exchange)?;
+        tasks.spawn(app.fleet.watch(app.stores.roster.clone()));
         tasks.spawn(authority::keep_own(renewer, app.identity.clone()));
         let (store, ca_dir) = (app.identity.clone(), app.config.ca_dir.clone());
         match app.authority {

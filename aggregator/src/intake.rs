@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use muster_link::{Close, Connection, ControlTx, LaneRx, LinkError};
 use muster_proto::control::{FromAgent, FromAggregator};
+use muster_proto::digest::Rank;
 use muster_proto::errors::chain;
 use muster_proto::ids::StreamId;
 use muster_proto::lane::Lane;
@@ -69,6 +70,8 @@ pub struct Presence {
     pub host: Arc<str>,
     /// Datacenter the host stands in.
     pub datacenter: Arc<str>,
+    /// Which of the host's connections.
+    pub rank: Rank,
     /// Number of the connection, so that a late "gone" of an old one is told from the new one.
     pub connection: u64,
     /// True when it came.
@@ -120,6 +123,7 @@ struct Session {
     machine: Arc<Mutex<Intake>>,
     host: Arc<str>,
     datacenter: Arc<str>,
+    rank: Rank,
 }
 
 /// Serves one agent until its connection ends.
@@ -175,6 +179,7 @@ async fn greet_and_run(desk: Desk, connection: &Connection) -> Result<(), Sessio
     let session = Session {
         host: name.into(),
         datacenter: hello.datacenter.as_str().into(),
+        rank: hello.rank(),
         machine: Arc::new(Mutex::new(machine)),
         connection: connection.clone(),
         desk,
@@ -190,6 +195,7 @@ impl Session {
         let _ = self.desk.presence.send(Presence {
             host: self.host.clone(),
             datacenter: self.datacenter.clone(),
+            rank: self.rank,
             connection: self.connection.number(),
             here,
             agent_version: agent_version.to_owned(),

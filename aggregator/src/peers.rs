@@ -1,6 +1,6 @@
 //! Peers: a link to every other aggregator, kept open, over which questions are asked.
 //!
-//! Room: `aggregator::peers`.  May use: `link`, `api`.  Used by: `app`.
+//! Room: `aggregator::peers`.  May use: `link`, `api`, `roster` (its leases).  Used by: `app`.
 //!
 //! Each aggregator dials each peer and asks on its own connection; what it is asked comes on the
 //! peer's connection through the intake's listener. So two links per pair, and neither waits for
@@ -18,6 +18,7 @@ use crate::api::{PeerError, Peers, Reply};
 use crate::config::PeerConfig;
 
 pub mod errand;
+pub mod exchange;
 
 use errand::Errand;
 

@@ -57,6 +57,7 @@ pub(super) enum Page {
     Hosts(Selector),
     Host(String),
     Checks(Selector),
+    Incidents,
     Logs,
     Metrics,
     Own,
@@ -84,6 +85,15 @@ pub enum Question {
     Series(SeriesAsk),
     /// Hosts with all their checks, and last values: the fleet as a Prometheus page.
     Federate(FleetAsk, SeriesAsk),
+    /// What is wrong with the fleet.
+    Incidents(IncidentAsk),
+}
+
+/// Which incidents are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct IncidentAsk {
+    /// Also those that are over.
+    pub all: bool,
 }
 
 /// Which hosts and checks are wanted.
@@ -164,6 +174,10 @@ pub(super) fn parse_ask(ask: &Ask, now: Utc) -> Result<Request, Problem> {
         "status" => (Page::Status, Some(Question::Fleet(FleetAsk::default()))),
         "hosts" => (Page::Hosts(pairs.selector()?), Some(Question::Fleet(FleetAsk::default()))),
         "checks" => (Page::Checks(pairs.selector()?), Some(Question::Fleet(pairs.checks()?))),
+        "incidents" => {
+            let all = pairs.flag("all")?;
+            (Page::Incidents, Some(Question::Incidents(IncidentAsk { all })))
+        }
         "logs" => (Page::Logs, Some(Question::Logs(pairs.logs(&ask.reader)?))),
         "metrics" => (Page::Metrics, Some(Question::Series(pairs.series()?))),
         "/metrics" => (Page::Own, None),

@@ -16,6 +16,7 @@ use super::PEER_WAIT;
 use super::ask::LogAsk;
 use super::problem::Problem;
 use super::rows::{CheckRow, FleetPart, HostRow, Known, LogRow, LogsPart, SeriesRow};
+use super::trouble::{CommonRow, IncidentRow};
 
 /// What a peer says, later.
 pub type Reply = Pin<Box<dyn Future<Output = Result<Vec<u8>, PeerError>> + Send>>;
@@ -46,6 +47,7 @@ pub(super) enum Part {
     Logs(LogsPart),
     Series(Vec<SeriesRow>),
     Federate(FleetPart, Vec<SeriesRow>),
+    Incidents(Vec<IncidentRow>),
 }
 
 /// All parts, this aggregator's first.
@@ -54,6 +56,8 @@ pub(super) struct Gathered {
     pub parts: Vec<Part>,
     /// Peers that did not answer, sorted.
     pub unanswered: Vec<String>,
+    /// Hosts by everybody's word, as this aggregator knows it.
+    pub common: Vec<CommonRow>,
 }
 
 pub(super) fn encode_part(part: &Result<Part, Problem>) -> Vec<u8> {
@@ -83,7 +87,11 @@ pub(super) async fn gather(peers: &Arc<dyn Peers>, question: Vec<u8>) -> Gathere
             }
         }
     }
-    Gathered { parts: answered.into_values().collect(), unanswered: waiting.into_iter().collect() }
+    Gathered {
+        parts: answered.into_values().collect(),
+        unanswered: waiting.into_iter().collect(),
+        common: Vec::new(),
+    }
 }
 
 /// The fleet as all aggregators together know it.
@@ -163,7 +171,7 @@ pub(super) fn merge_fleet(mut parts: Vec<FleetPart>) -> Fleet {
 }
 
 /// Stale is what the merged host says: an aggregator that lost a host to another one takes it for lost.
-fn freeze(fleet: &mut Fleet) {
+pub(super) fn freeze(fleet: &mut Fleet) {
     for check in &mut fleet.checks {
         if let Some(host) = fleet.hosts.get(&check.host) {
             check.stale |= matches!(host.state.as_str(), "lost" | "departed");

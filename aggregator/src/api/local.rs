@@ -8,11 +8,12 @@ use muster_proto::clock::Utc;
 use muster_proto::state::CheckState;
 use muster_proto::verdict::Verdict;
 
-use super::ask::{FleetAsk, Question};
+use super::ask::{FleetAsk, IncidentAsk, Question};
 use super::fleet::Part;
 use super::problem::Problem;
 use super::rooms::{Rooms, Search};
 use super::rows::{CheckRow, CountsRow, FleetPart, HostRow, Known, Stamp};
+use super::trouble::incidents;
 use crate::roster::{Host, Liveness};
 
 /// Check rows of one answer.
@@ -28,6 +29,7 @@ const _: () = assert!(LOG_BYTES_MAX * 2 <= muster_proto::limits::ANSWER_BYTES_MA
 pub(super) fn answer(rooms: &Rooms, question: &Question, search: &Search) -> Result<Part, Problem> {
     Ok(match question {
         Question::Fleet(ask) => Part::Fleet(fleet(rooms, ask)),
+        Question::Incidents(ask) => Part::Incidents(incidents(rooms, ask)),
         Question::Logs(ask) => Part::Logs(rooms.search_logs(ask, search, LOG_BYTES_MAX)?),
         Question::Series(ask) => Part::Series(rooms.telemetry.series(ask, search)?),
         Question::Federate(hosts, series) => {
@@ -50,6 +52,10 @@ fn fleet(rooms: &Rooms, ask: &FleetAsk) -> FleetPart {
         datacenter: rooms.datacenter.clone(),
         version: rooms.version.clone(),
         started_at: Stamp(rooms.started_at),
+        incidents: incidents(rooms, &IncidentAsk::default())
+            .into_iter()
+            .map(|row| row.id)
+            .collect(),
         ..FleetPart::default()
     };
     add_own(&mut part, ask, (rooms.own_checks)(), now);

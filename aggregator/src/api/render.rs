@@ -12,6 +12,7 @@ use super::local::CHECK_ROWS_MAX;
 use super::moment::to_rfc3339;
 use super::problem::Problem;
 use super::rows::{CheckRow, CountsRow, HostRow, LogRow, LogsPart, SeriesRow};
+use super::trouble::{IncidentRow, merge_incidents, overlay};
 
 /// Makes the answer to a page of all parts.
 pub(super) fn render(
@@ -19,12 +20,14 @@ pub(super) fn render(
     question: &Question,
     gathered: Gathered,
 ) -> Result<Answer, Problem> {
-    let unanswered = gathered.unanswered;
+    let (unanswered, common) = (gathered.unanswered, gathered.common);
     let (mut fleets, mut logs, mut series) = (Vec::new(), Vec::new(), Vec::new());
+    let mut incidents = Vec::new();
     for part in gathered.parts {
         match part {
             Part::Fleet(part) => fleets.push(part),
             Part::Logs(part) => logs.push(part),
+            Part::Incidents(rows) => incidents.push(rows),
             Part::Series(rows) => series.push(rows),
             Part::Federate(part, rows) => {
                 fleets.push(part);
@@ -32,7 +35,15 @@ pub(super) fn render(
             }
         }
     }
+    let merge_fleet = |parts| {
+        let mut fleet = merge_fleet(parts);
+        overlay(&mut fleet, common);
+        fleet
+    };
     match (page, question) {
+        (Page::Incidents, _) => {
+            json_answer(&IncidentList { incidents: merge_incidents(incidents), unanswered })
+        }
         (Page::Status, _) => json_answer(&status(&merge_fleet(fleets), &unanswered)),
         (Page::Hosts(selector), _) => {
             json_answer(&hosts(merge_fleet(fleets), selector, unanswered))
@@ -113,7 +124,10 @@ fn status(fleet: &Fleet, unanswered: &[String]) -> Value {
     for check in fleet.checks.iter().filter(|check| fleet.is_aggregator(&check.host)) {
         checks.add(check);
     }
+    let incidents: std::collections::BTreeSet<&String> =
+        fleet.aggregators.iter().flat_map(|part| &part.incidents).collect();
     json!({
+        "incidents": incidents.len(),
         "hosts": {
             "total": fleet.hosts.len(), "live": count("live"), "late": count("late"),
             "lost": count("lost"), "departed": count("departed"),
@@ -128,6 +142,12 @@ fn status(fleet: &Fleet, unanswered: &[String]) -> Value {
 #[derive(Serialize)]
 struct HostList {
     hosts: Vec<HostRow>,
+    unanswered: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct IncidentList {
+    incidents: Vec<IncidentRow>,
     unanswered: Vec<String>,
 }
 

@@ -15,7 +15,9 @@ use super::ask::{Granted, LogAsk, SeriesAsk};
 use super::fleet::Peers;
 use super::problem::Problem;
 use super::rows::{LogRow, LogsPart, SeriesRow};
+use crate::incidents::Incidents;
 use crate::roster::Roster;
+use crate::roster::leases::Leases;
 
 /// Questions that are worked on at once. Each may hold a thread and its answer in memory.
 pub const QUESTIONS_MAX: usize = 16;
@@ -32,6 +34,10 @@ pub struct Rooms {
     pub started_at: Utc,
     /// The roll of the fleet. Locked for as long as rows are copied out.
     pub roster: Arc<Mutex<Roster>>,
+    /// What all aggregators together know of the hosts.
+    pub leases: Arc<Mutex<Leases>>,
+    /// What is wrong with the fleet.
+    pub incidents: Arc<Mutex<Incidents>>,
     /// Log lines and series.
     pub telemetry: Arc<dyn Telemetry>,
     /// Other aggregators.

@@ -24,7 +24,7 @@ pub struct Stamp(pub Utc);
 pub struct Number(pub f64);
 
 /// A host in `GET hosts`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct HostRow {
     /// Name.
     pub host: String,
@@ -168,6 +168,9 @@ pub struct FleetPart {
     /// `checks`, because what is newer of the host of that name must not overrule them.
     #[serde(default)]
     pub own_checks: Vec<CheckRow>,
+    /// Ids of the incidents that it sees open.
+    #[serde(default)]
+    pub incidents: Vec<String>,
 }
 
 /// A log line.

@@ -18,6 +18,7 @@ use super::fleet::{merge_logs, merge_series};
 use super::rooms::{QUESTIONS_MAX, Searched};
 use super::rows::{LogRow, LogsPart, Number, SeriesRow, Stamp};
 use super::*;
+use crate::roster::leases::Leases;
 use crate::roster::{Arrival, Roster};
 
 const NOW: Utc = Utc(1_795_000_000_000_000);
@@ -88,6 +89,8 @@ fn rooms(name: &str, roster: Roster, telemetry: Canned, peers: Near) -> Arc<Room
         version: "0.1.0".to_owned(),
         started_at: NOW,
         roster: Arc::new(Mutex::new(roster)),
+        leases: Arc::new(Mutex::new(Leases::new((name, "eqiad"), &[], NOW))),
+        incidents: Arc::default(),
         telemetry: Arc::new(telemetry),
         peers: Arc::new(peers),
         restricted: BTreeSet::from(["auth".to_owned()]),
@@ -266,7 +269,7 @@ fn hosts_and_checks_have_the_promised_fields() {
         200 application/json
         {"aggregators":[
         {"aggregator":"agg1","datacenter":"eqiad","hosts":1,"problems":[],"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"}],"checks":{"crit":1,"ok":1,"stale":0,"unknown":0,"warn":0},"datacenters":[
-        {"datacenter":"eqiad","departed":0,"late":0,"live":1,"lost":0}],"hosts":{"departed":0,"late":0,"live":1,"lost":0,"total":1},"unanswered":[]}"#]],
+        {"datacenter":"eqiad","departed":0,"late":0,"live":1,"lost":0}],"hosts":{"departed":0,"late":0,"live":1,"lost":0,"total":1},"incidents":0,"unanswered":[]}"#]],
     );
 }
 
@@ -304,7 +307,7 @@ fn the_aggregator_s_own_checks_stand_beside_those_of_its_host() {
         {"aggregators":[
         {"aggregator":"agg1","datacenter":"eqiad","hosts":0,"problems":["aggregator.disk: 4 % free"],"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"},
         {"aggregator":"agg2","datacenter":"eqiad","hosts":1,"problems":[],"started_at":"2026-11-18T11:06:40.000000Z","version":"0.1.0"}],"checks":{"crit":1,"ok":1,"stale":1,"unknown":0,"warn":0},"datacenters":[
-        {"datacenter":"eqiad","departed":0,"late":0,"live":1,"lost":0}],"hosts":{"departed":0,"late":0,"live":1,"lost":0,"total":1},"unanswered":[]}"#]],
+        {"datacenter":"eqiad","departed":0,"late":0,"live":1,"lost":0}],"hosts":{"departed":0,"late":0,"live":1,"lost":0,"total":1},"incidents":0,"unanswered":[]}"#]],
     );
 }
 

@@ -17,12 +17,13 @@ use muster_proto::errors::chain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::DRAIN_PATIENCE;
+use super::{DRAIN_PATIENCE, utc_now};
 use crate::api::{Rooms, answer_peer};
 use crate::authority::{self, Authority};
 use crate::fatal::Fatal;
 use crate::intake::{self, Desk};
 use crate::peers::errand::Errand;
+use crate::peers::exchange::answer_digest;
 
 /// Threads that take connections. More bring nothing: the inbox has one thread per lane.
 const DOORS_MAX: usize = 4;
@@ -191,10 +192,12 @@ async fn peer(door: Door, connection: Connection) {
                     continue;
                 };
                 let (rooms, authority) = (door.rooms.clone(), door.authority.clone());
+                let leases = door.rooms.leases.clone();
                 let asker = connection.peer().clone();
                 answers.spawn(async move {
                     let answer = match errand {
                         Errand::Page(question) => answer_peer(&rooms, &question).await,
+                        Errand::Digest(ask) => answer_digest(leases, ask, utc_now()).await,
                         errand => authority::answer_peer(authority, asker, errand).await,
                     };
                     let _ = asked.reply(answer).await;

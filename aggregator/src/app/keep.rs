@@ -11,7 +11,7 @@ use super::stores::Stores;
 use super::utc_now;
 use crate::config::Config;
 use crate::intake::Presence;
-use crate::roster::Roster;
+use crate::roster::{Landing, Roster};
 use crate::stores::retention::Room;
 
 /// Time between two looks at what is too old.
@@ -31,7 +31,13 @@ pub(super) async fn presence(
         let mut roster = roster.lock().unwrap_or_else(PoisonError::into_inner);
         if presence.here {
             here.insert(presence.host.clone(), presence.connection);
-            roster.on_connected(&presence.host, &aggregator, now);
+            let landing = Landing {
+                host: &presence.host,
+                datacenter: &presence.datacenter,
+                aggregator: &aggregator,
+                rank: presence.rank,
+            };
+            roster.on_connected(landing, now);
         } else if here.get(&presence.host) == Some(&presence.connection) {
             here.remove(&presence.host);
             roster.on_disconnected(&presence.host, &aggregator, now);

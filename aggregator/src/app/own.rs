@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::door::DoorCounts;
+use super::fleet::Fleet;
 use super::look::Health;
 use super::stores::Stores;
 use super::utc_now;
@@ -23,6 +24,7 @@ use crate::authority::Heard;
 use crate::config::Config;
 use crate::follow::FollowCounts;
 use crate::inbox::InboxBoard;
+use crate::incidents::Kind;
 use crate::peers::PeerLinks;
 use crate::roster::Roster;
 use crate::stores::logs::LogStore;
@@ -36,6 +38,7 @@ pub(super) struct Own {
     pub(super) counts: [Arc<FollowCounts>; 3],
     pub(super) doors: Arc<DoorCounts>,
     pub(super) roster: Arc<Mutex<Roster>>,
+    pub(super) fleet: Fleet,
     pub(super) logs: LogStore,
     pub(super) links: Arc<PeerLinks>,
     pub(super) peers: Vec<String>,
@@ -64,6 +67,8 @@ impl Own {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: utc_now(),
             roster: stores.roster.clone(),
+            leases: self.fleet.leases.clone(),
+            incidents: self.fleet.incidents.clone(),
             telemetry: Arc::new(Stored {
                 logs: stores.logs.clone(),
                 metrics: stores.metrics.clone(),
@@ -127,6 +132,13 @@ impl Own {
         );
         let hosts = self.roster.lock().unwrap_or_else(PoisonError::into_inner).hosts().count();
         page.gauge("muster_aggregator_hosts", &[(String::new(), hosts as f64)]);
+        let incidents = self.fleet.incidents.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = |kind: &Kind| {
+            let count = incidents.open().filter(|incident| incident.kind == *kind).count();
+            (format!("kind=\"{}\"", kind.name()), count as f64)
+        };
+        page.gauge("muster_incidents", &Kind::ALL.iter().map(open).collect::<Vec<_>>());
+        drop(incidents);
         if let Ok(free) = room(&self.state_dir) {
             page.gauge("muster_aggregator_disk_free_ratio", &[(String::new(), free)]);
         }

@@ -1,6 +1,6 @@
 //! The stores of this aggregator: opened together, followed by a thread each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -58,6 +58,11 @@ impl Stores {
         let roster = Roster::restore(utc_now(), loaded.hosts, loaded.checks);
         let roster = Arc::new(Mutex::new(roster));
         Ok(Stores { logs, metrics, roster, state_path })
+    }
+
+    /// The file of the fleet's state.
+    pub(super) fn state_path(&self) -> &Path {
+        &self.state_path
     }
 
     /// Starts a follower on each lane.

@@ -77,7 +77,7 @@ pub async fn answer_peer(
         Errand::Revocations { known } => {
             serde_cbor::to_vec(&authority.map_or(Revocations::NotHere, |a| a.revocations(&known)))
         }
-        Errand::Page(_) => Ok(Vec::new()),
+        Errand::Page(_) | Errand::Digest(_) => Ok(Vec::new()),
     });
     answered.await.ok().and_then(Result::ok).unwrap_or_default()
 }

@@ -1,7 +1,8 @@
 //! What one aggregator asks of another, as bytes.
 //!
 //! Question: CBOR of [`Errand`], at most `ASK_BYTES_MAX`. The answer to a page is what
-//! [`crate::api::answer_peer`] gives; to the others CBOR of [`Renewed`] or [`Revocations`].
+//! [`crate::api::answer_peer`] gives, to a digest what [`super::exchange::answer_digest`] gives; to the
+//! others CBOR of [`Renewed`] or [`Revocations`].
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -11,6 +12,8 @@ use serde_bytes::ByteBuf;
 pub enum Errand {
     /// What do you know about this? CBOR of a [`crate::api::Question`].
     Page(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Which hosts do you hear? CBOR of a [`muster_proto::digest::DigestAsk`].
+    Digest(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Please sign a new key for the holder of a certificate.
     Renew {
         /// Serial number of the certificate that is to be renewed.

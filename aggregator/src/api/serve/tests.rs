@@ -16,6 +16,7 @@ use crate::api::rooms::QUESTIONS_MAX;
 use crate::api::stored::Stored;
 use crate::api::{Granted, PeerError, Peers, Reply};
 use crate::roster::Roster;
+use crate::roster::leases::Leases;
 use crate::stores::HostTag;
 use crate::stores::logs::{LogSettings, LogStore};
 use crate::stores::metrics::{MetricSettings, MetricStore};
@@ -62,6 +63,8 @@ fn rooms(folder: &Path) -> Arc<Rooms> {
         version: "0.1.0".to_owned(),
         started_at: NOW,
         roster: Arc::new(Mutex::new(Roster::new(NOW))),
+        leases: Arc::new(Mutex::new(Leases::new(("agg1", "eqiad"), &[], NOW))),
+        incidents: Arc::default(),
         telemetry: Arc::new(Stored { logs, metrics }),
         peers: Arc::new(Alone),
         restricted: BTreeSet::from(["auth".to_owned()]),
