@@ -14,6 +14,7 @@
 pub mod client;
 pub mod ending;
 mod follow;
+mod incidents;
 mod listings;
 mod logs;
 mod manual;
@@ -64,6 +65,7 @@ pub async fn run(
         Verb::Hosts { selector } => listings::hosts(&client, &selector, &mut paper).await,
         Verb::Host { name } => listings::host(&client, &name, &mut paper).await,
         Verb::Checks(checks) => listings::checks(&client, &checks, &mut paper).await,
+        Verb::Incidents(words) => incidents::incidents(&client, &words, &mut paper).await,
         Verb::Logs(logs) if logs.follow => follow::logs(&client, &logs, &now, &mut paper).await,
         Verb::Logs(logs) => logs::logs(&client, &logs, &now, &mut paper).await,
         Verb::Metrics(metrics) => metrics::metrics(&client, &metrics, &now, &mut paper).await,

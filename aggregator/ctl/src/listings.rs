@@ -28,6 +28,9 @@ pub(crate) async fn status(client: &Client, paper: &mut Paper<'_>) -> Result<End
         counts(hosts, &["live", "late", "lost", "departed"])
     )?;
     writeln!(paper.out, "checks  {}", counts(checks, &["ok", "warn", "crit", "unknown", "stale"]))?;
+    if let Some(open @ 1..) = answer["incidents"].as_u64() {
+        writeln!(paper.out, "incidents  {open} open: see musterctl incidents")?;
+    }
     writeln!(paper.out)?;
     let rows = list(&answer, "datacenters").iter().map(|row| {
         ["datacenter", "live", "late", "lost", "departed"]

@@ -70,13 +70,14 @@ impl Paper<'_> {
     pub(crate) fn state(&self, word: &str) -> Cell {
         let color = match word {
             "ok" | "live" => Some(Color::Green),
-            "warn" | "late" | "warning" => Some(Color::Yellow),
-            "crit" | "lost" | "err" | "alert" | "emerg" => Some(Color::Red),
-            "unknown" => Some(Color::Magenta),
+            "warn" | "late" | "warning" | "path" | "aggregator-outage" => Some(Color::Yellow),
+            "crit" | "lost" | "err" | "alert" | "emerg" | "site-lost" | "hosts-lost"
+            | "host-lost" => Some(Color::Red),
+            "unknown" | "site-unreachable" | "isolated" => Some(Color::Magenta),
             "departed" => Some(Color::Blue),
             _ => None,
         };
-        let is_bad = matches!(word, "crit" | "lost" | "alert" | "emerg");
+        let is_bad = matches!(word, "crit" | "lost" | "alert" | "emerg" | "site-lost");
         self.style(Cell::new(if word.is_empty() { "-" } else { word }), color, is_bad)
     }
 

@@ -94,6 +94,8 @@ pub enum Verb {
     },
     /// Checks of all hosts, the worst first: `musterctl checks --state crit,warn`
     Checks(ChecksWords),
+    /// What is wrong with the fleet, once for each cause: a lost datacenter is one incident
+    Incidents(IncidentsWords),
     /// Log lines that contain QUERY, the latest last; `-f` goes on with new ones
     Logs(LogsWords),
     /// Last values of series, or a range: `musterctl metrics 'node_load1{host=~"db.*"}' --since 1h`
@@ -120,6 +122,14 @@ pub struct ChecksWords {
     pub id: Option<String>,
     /// Hosts, as for `musterctl hosts`
     pub selector: Vec<String>,
+}
+
+/// Which incidents.
+#[derive(Debug, Clone, Args)]
+pub struct IncidentsWords {
+    /// Also those that are over, of the last seven days
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Which log lines.

@@ -18,8 +18,11 @@ use muster_aggregator::api::rows::{LogRow, Number, SeriesRow, Stamp};
 use muster_aggregator::api::{
     LogAsk, PeerError, Peers, Reply, Rooms, Search, SeriesAsk, Telemetry, TelemetryError, serve,
 };
-use muster_aggregator::roster::{Arrival, Roster};
+use muster_aggregator::incidents::{Incident, Incidents, Kind, Scope};
+use muster_aggregator::roster::leases::Leases;
+use muster_aggregator::roster::{Arrival, Landing, Roster};
 use muster_proto::clock::Utc;
+use muster_proto::digest::Rank;
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::log::Severity;
 use muster_proto::metric::MetricType;
@@ -145,9 +148,47 @@ fn roster() -> Roster {
         seq: Seq(1),
     };
     roster.on_batch(arrival, NOW, &StateBatch { records });
-    roster.on_connected("web1", "agg1", Utc(NOW.0 - 1_000_000_000));
+    let landing =
+        Landing { host: "web1", datacenter: "", aggregator: "agg1", rank: Rank::default() };
+    roster.on_connected(landing, Utc(NOW.0 - 1_000_000_000));
     roster.on_tick(NOW);
     roster
+}
+
+/// A lost datacenter with one host that is reachable, and a host that was lost an hour ago.
+fn incidents() -> Incidents {
+    let site = Incident {
+        scope: Scope::Site("codfw".to_owned()),
+        kind: Kind::SiteLost,
+        since: Utc(NOW.0 - 90_000_000),
+        seen: Utc(NOW.0 - 90_000_000),
+        until: None,
+        verdict: "datacenter codfw is lost: 12 hosts not heard, 1 host still reachable elsewhere"
+            .to_owned(),
+        urgency: Urgency::Page,
+        hosts: 12,
+        listed: (1..=12).map(|n| format!("db{n}.codfw")).collect(),
+        exceptions: 1,
+        exceptions_listed: vec!["web\u{7}1.codfw".to_owned()],
+        evidence: vec!["agg1.eqiad heard agg1.codfw last at 2026-11-18T11:05:10Z".to_owned()],
+        returns: 0,
+        part_of: None,
+    };
+    let host = Incident {
+        scope: Scope::Host("db3.eqiad".to_owned()),
+        kind: Kind::HostLost,
+        since: Utc(NOW.0 - 3_600_000_000),
+        until: Some(Utc(NOW.0 - 3_000_000_000)),
+        verdict: "db3.eqiad is not heard of".to_owned(),
+        urgency: Urgency::Ticket,
+        hosts: 1,
+        listed: vec!["db3.eqiad".to_owned()],
+        exceptions: 0,
+        exceptions_listed: Vec::new(),
+        evidence: Vec::new(),
+        ..site.clone()
+    };
+    Incidents::restore(vec![host, site])
 }
 
 struct Server {
@@ -166,6 +207,8 @@ impl Server {
             version: "0.1.0".to_owned(),
             started_at: NOW,
             roster: Arc::new(Mutex::new(roster())),
+            leases: Arc::new(Mutex::new(Leases::new(("agg1", "eqiad"), &[], NOW))),
+            incidents: Arc::new(Mutex::new(incidents())),
             telemetry: Arc::new(Canned),
             peers: Arc::new(Down(down.iter().map(|name| (*name).to_owned()).collect())),
             restricted: BTreeSet::new(),
@@ -517,4 +560,11 @@ fn follow_shows_each_line_once_and_ends_with_the_pipe() {
     let text = String::from_utf8(out.0).unwrap();
     assert_eq!(text.matches("disk full").count(), 1, "{text}");
     assert_eq!(text.matches("started").count(), 1, "{text}");
+}
+
+#[test]
+fn incidents_for_people_and_programs() {
+    let server = Server::start(&[]);
+    server.check("incidents", expect![[""]]);
+    server.check("incidents --all --json", expect![[""]]);
 }
