@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 
 use crate::checks::{Override, Settings as CheckSettings};
 use crate::config::Config;
+use crate::departure::{self, Departure};
 use crate::facts::clock::Clock;
 use crate::fatal::Fatal;
 use crate::host::Host;
@@ -133,9 +134,10 @@ impl App {
         told_to_stop()
             .await
             .map_err(|source| Fatal::System { what: "listen for signals", source })?;
-        tracing::info!("Stopping.");
         notify.stopping();
-        running.stop().await;
+        let departure = departure::decide(&departure::read().await);
+        tracing::info!(reason = departure.reason(), "Stopping.");
+        running.stop(departure).await;
         Ok(())
     }
 }
@@ -252,7 +254,7 @@ impl Running {
     }
 
     /// Sources first, then the uplink, then the lanes.
-    async fn stop(self) {
+    async fn stop(self, departure: Departure) {
         let Running { mut tasks, mut uplink, lanes, lane_threads, .. } = self;
         let (log_thread, reporter, scrape) = (self.log_thread, self.reporter, self.scrape);
         drop(self.stop_scrape);
@@ -260,11 +262,15 @@ impl Running {
             if let Some(log_thread) = log_thread {
                 log_thread.stop();
             }
-            reporter.stop("stop");
+            reporter.stop(departure.reason());
             let _ = scrape.join();
         });
         let _ = sources.await;
-        let _ = tokio::time::timeout(LAST_WORDS, delivered(&lanes)).await;
+        let last_words = async {
+            flushed(&lanes).await;
+            delivered(&lanes).await;
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
         let _ = self.stop_uplink.send(true);
         let _ = tokio::time::timeout(LAST_WORDS, uplink.join_next()).await;
         uplink.shutdown().await;
@@ -272,6 +278,14 @@ impl Running {
         drop(lanes);
         let join = move || lane_threads.into_iter().for_each(|thread| drop(thread.join()));
         let _ = tokio::task::spawn_blocking(join).await;
+    }
+}
+
+/// Ends when what the sources said last is in the spools: only then it counts as something to deliver.
+async fn flushed(lanes: &[LaneHandle]) {
+    for flushed in lanes.iter().map(LaneHandle::flush).collect::<Vec<_>>().into_iter().flatten() {
+        // A lane that ended has written what it could.
+        let _ = flushed.await;
     }
 }
 

@@ -23,6 +23,7 @@ use muster_proto::frame::Sealed;
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
 use muster_spool::{CursorError, RealDisk, Settings, Spool, SpoolError};
+use tokio::sync::oneshot;
 
 use crate::logs::{Batch, Outlet};
 
@@ -58,6 +59,8 @@ pub enum ToLane {
     Deposit(Deposit),
     /// Look at the board: something was released.
     Wake,
+    /// Write what was taken so far, however young it is, then say so.
+    Flush(oneshot::Sender<()>),
 }
 
 /// The lane takes nothing now: its disk refuses, or it stops.
@@ -152,6 +155,13 @@ impl LaneHandle {
         self.sender.try_send(ToLane::Deposit(deposit)).map_err(|_| NoRoom)
     }
 
+    /// Asks for everything deposited so far to be written now; done, or given up, when the answer comes. `None`
+    /// when the lane's queue is full: its disk refuses then.
+    pub fn flush(&self) -> Option<oneshot::Receiver<()>> {
+        let (done, flushed) = oneshot::channel();
+        self.sender.try_send(ToLane::Flush(done)).ok().map(|()| flushed)
+    }
+
     /// Frames up to and including `upto` are durable at an aggregator.
     pub fn release(&self, upto: Seq) {
         if self.board.release(upto) {
@@ -198,7 +208,7 @@ impl Outlet for LaneHandle {
             TrySendError::Disconnected(ToLane::Deposit(back)) => {
                 TrySendError::Disconnected(batch_of(back))
             }
-            TrySendError::Full(ToLane::Wake) | TrySendError::Disconnected(ToLane::Wake) => {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => {
                 unreachable!("a deposit was sent")
             }
         })

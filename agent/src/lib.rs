@@ -9,6 +9,7 @@ pub mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod departure;
 pub mod facts;
 pub mod fatal;
 pub mod host;

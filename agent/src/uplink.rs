@@ -83,6 +83,8 @@ pub struct Pump {
     seen_datagrams: u64,
     adopted: u64,
     served: Served,
+    /// Wall time of this run's beginning: with monotonic time it ranks our connections.
+    epoch: u64,
     renewal: renewal::Renewal,
     tasks: JoinSet<()>,
     attempt_tx: mpsc::UnboundedSender<(Attempt, Told)>,
@@ -129,7 +131,8 @@ async fn any_lane_changed(lanes: &[LaneHandle]) {
 
 impl Pump {
     fn new(parts: UplinkParts) -> (Pump, Ears) {
-        let now = Clock::read(parts.began).mono;
+        let Clock { utc, mono: now } = Clock::read(parts.began);
+        let began_at = utc.before(now.since(Mono(0)));
         let choices = Choices {
             away_after: parts.config.away_after,
             home_stable: parts.config.home_stable,
@@ -154,6 +157,7 @@ impl Pump {
             seen_datagrams: 0,
             adopted: 0,
             served: Served::default(),
+            epoch: u64::try_from(began_at.0).unwrap_or(0),
             renewal,
             tasks: JoinSet::new(),
             attempt_tx,

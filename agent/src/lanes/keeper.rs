@@ -58,6 +58,13 @@ impl Keeper {
             self.beat.works();
             match received {
                 Ok(ToLane::Deposit(deposit)) => self.take(deposit),
+                Ok(ToLane::Flush(done)) => {
+                    if self.group.is_some() {
+                        // A disk that refuses is tried again when the group is due.
+                        let _ = self.try_commit();
+                    }
+                    let _ = done.send(());
+                }
                 Ok(ToLane::Wake) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }

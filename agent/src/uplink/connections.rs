@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_link::Close;
 use muster_proto::clock::Mono;
-use muster_proto::control::Welcome;
+use muster_proto::control::{Hello, Welcome};
 use muster_proto::failover::{Datacenter, Order as Choice};
 use tokio::task::AbortHandle;
 
@@ -68,7 +68,7 @@ impl Pump {
             return self.failover.on_lost(now, attempt, "not in the configuration");
         };
         tracing::debug!(aggregator, attempt, "Dialling.");
-        let hello = self.uplink.hello(false);
+        let hello = self.hello(false);
         let task = attempt::run(
             attempt,
             self.parts.dialer.clone(),
@@ -80,10 +80,14 @@ impl Pump {
         self.tries.insert(attempt, Try { task, aggregator, line: None, welcome: None });
     }
 
+    fn hello(&self, probe: bool) -> Hello {
+        Hello { epoch: self.epoch, turn: self.now().0, ..self.uplink.hello(probe) }
+    }
+
     fn probe(&mut self, probe: u32, datacenter: usize, aggregator: &str) {
         let Some(target) = self.target(datacenter, aggregator) else { return };
         let (dialer, hello, tell) =
-            (self.parts.dialer.clone(), self.uplink.hello(true), self.probe_tx.clone());
+            (self.parts.dialer.clone(), self.hello(true), self.probe_tx.clone());
         self.tasks.spawn(async move {
             let asked = attempt::probe(&dialer, &target, hello);
             let ok = matches!(tokio::time::timeout(PROBE_PATIENCE, asked).await, Ok(Ok(())));

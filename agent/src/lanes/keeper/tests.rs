@@ -211,3 +211,20 @@ fn on_a_read_only_disk_metrics_drop_nothing_because_it_would_not_help() {
     let is_waiting = |board: &LaneBoard| board.view().refused.is_some();
     story.waits(10, is_waiting, |_| disk.faults(|faults| *faults = Faults::default()));
 }
+
+#[test]
+fn a_flush_writes_what_was_deposited_before_it_however_young_it_is() {
+    for lane in super::super::LANES {
+        let keeper = Story::of(lane).keeper;
+        let board = keeper.board.clone();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(4);
+        sender.send(ToLane::Deposit(deposit())).unwrap();
+        let (done, flushed) = tokio::sync::oneshot::channel();
+        sender.send(ToLane::Flush(done)).unwrap();
+        let thread = std::thread::spawn(move || keeper.run(&receiver));
+        flushed.blocking_recv().unwrap();
+        assert_eq!(board.view().durable, Seq(1), "{lane}");
+        drop(sender);
+        thread.join().unwrap();
+    }
+}
