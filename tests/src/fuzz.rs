@@ -15,6 +15,7 @@ mod certificate;
 mod checkpoints;
 mod control;
 mod csr;
+mod digest;
 mod export;
 mod frame;
 mod http;
@@ -70,6 +71,7 @@ pub const TARGETS: &[Target] = &[
     checkpoints::TARGET,
     control::TARGET,
     csr::TARGET,
+    digest::TARGET,
     export::TARGET,
     frame::TARGET,
     http::TARGET,

@@ -34,10 +34,11 @@ const INNER_WALLS: &[(&str, &[&str])] = &[
     ("aggregator/src/inbox", &[]),
     ("aggregator/src/intake", &["inbox"]),
     ("aggregator/src/roster", &[]),
-    ("aggregator/src/stores", &["roster"]),
+    ("aggregator/src/incidents", &["roster"]),
+    ("aggregator/src/stores", &["incidents", "roster"]),
     ("aggregator/src/follow", &["inbox", "roster", "stores"]),
-    ("aggregator/src/api", &["roster", "stores"]),
-    ("aggregator/src/peers", &["api", "config"]),
+    ("aggregator/src/api", &["incidents", "roster", "stores"]),
+    ("aggregator/src/peers", &["api", "config", "roster"]),
 ];
 
 /// Crates that only one crate may name.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use muster_aggregator::api::rooms::QUESTIONS_MAX;
 use muster_aggregator::api::stored::Stored;
 use muster_aggregator::api::{PeerError, Peers, Reply, Rooms};
+use muster_aggregator::roster::leases::Leases;
 use muster_aggregator::roster::{Arrival, Roster};
 use muster_aggregator::stores::HostTag;
 use muster_aggregator::stores::logs::{LogSettings, LogStore};
@@ -57,6 +58,8 @@ impl StandIn {
             version: "0.1.0".to_owned(),
             started_at: wrap::AT,
             roster: Arc::new(Mutex::new(roster())),
+            leases: Arc::new(Mutex::new(Leases::new(("agg1", "eqiad"), &[], wrap::AT))),
+            incidents: Arc::default(),
             telemetry: Arc::new(telemetry),
             peers: Arc::new(Nobody),
             restricted: BTreeSet::from(["auth".to_owned()]),
