@@ -281,6 +281,7 @@ fn listings_for_people() {
         expect![[r#"
         hosts   2 known: 1 live, 0 late, 1 lost, 0 departed
         checks  1 ok, 0 warn, 1 crit, 0 unknown, 0 stale
+        incidents  1 open: see musterctl incidents
 
         DATACENTER  LIVE  LATE  LOST  DEPARTED
                     0     0     1     0
@@ -565,6 +566,18 @@ fn follow_shows_each_line_once_and_ends_with_the_pipe() {
 #[test]
 fn incidents_for_people_and_programs() {
     let server = Server::start(&[]);
-    server.check("incidents", expect![[""]]);
-    server.check("incidents --all --json", expect![[""]]);
+    let say = |words: &str| server.runtime.block_on(run(words, &around(&server.socket())));
+    let open = say("incidents");
+    for part in
+        ["site-lost", "site codfw", "datacenter codfw is lost", "and 2 more", r"web\u{7}1.codfw"]
+    {
+        assert!(open.contains(part), "{part} is missing in\n{open}");
+    }
+    assert!(open.contains("seen by") && open.contains("agg1.eqiad heard"), "{open}");
+    assert!(open.ends_with("exit 0") && !open.contains("host-lost"), "{open}");
+    let all = say("incidents --all --json");
+    for part in ["\"scope\":\"site codfw\"", "\"kind\":\"host-lost\"", "\"until\":", "\"hosts\":12"]
+    {
+        assert!(all.contains(part), "{part} is missing in\n{all}");
+    }
 }
