@@ -28,6 +28,7 @@
 //!         an attempt's Welcome came           => keep it; on_welcomed(now, attempt)
 //!         an attempt or connection is over, by whatever means, refused or closed or reset
 //!                                             => on_lost(now, attempt, "why")
+//!         an attempt was refused: no room     => on_busy(now, attempt)
 //!         uplink says Suspect / Recovered     => on_suspect(now) / on_recovered(now)
 //!         the live one says Drain             => on_drain(now, retry_after)
 //!         uplink.is_quiet()                   => on_quiet(now)
@@ -80,8 +81,27 @@ use watch::Watch;
 pub struct Datacenter {
     /// Its name, for messages.
     pub name: String,
-    /// Names of its aggregators, each as in its certificate. Their order does not matter.
-    pub aggregators: Vec<String>,
+    /// Its aggregators. Their order does not matter.
+    pub aggregators: Vec<Aggregator>,
+}
+
+/// An aggregator that may be dialled, with what RFC 2782 says of a choice among several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregator {
+    /// As in its certificate.
+    pub name: String,
+    /// Lower ones are preferred to higher ones.
+    pub priority: u16,
+    /// Its share of the hosts among those of the same priority. 0: next to none, as long as there are
+    /// others.
+    pub weight: u16,
+}
+
+impl Aggregator {
+    /// One of many equal ones.
+    pub fn equal(name: impl Into<String>) -> Aggregator {
+        Aggregator { name: name.into(), priority: 0, weight: 1 }
+    }
 }
 
 /// What the pump is to do. See the module head.
@@ -182,6 +202,8 @@ pub struct Counters {
     pub recovered: u64,
     /// Rounds in which nobody answered.
     pub exhausted: u64,
+    /// Attempts that an aggregator refused because it had no room.
+    pub refused: u64,
 }
 
 /// The machine. See the module head for how to drive it.
@@ -234,9 +256,19 @@ impl Failover {
 
     /// The names are known, or known anew. The first datacenter is home. A race that is on goes to
     /// its end with the old ones.
+    ///
+    /// A living connection to an aggregator that is still listed goes on, whatever else has changed:
+    /// a better ranked newcomer is found when the connection has its age. One to an aggregator that is
+    /// not listed any more moves politely, at a random moment of `unlisted_spread`.
     pub fn on_resolved(&mut self, now: Mono, roster: &[Datacenter]) {
         let first = self.sites.is_empty();
         self.sites.learn(&self.host, roster);
+        let go_at = now.after(self.jitter.up_to(self.timing.unlisted_spread));
+        if let State::Live { link, .. } = &mut self.state
+            && !self.sites.is_listed(link.site)
+        {
+            link.age_at = link.age_at.min(go_at);
+        }
         let idle = matches!(self.state, State::Backoff { .. } | State::Race(_));
         if matches!(self.state, State::Resolve { .. }) || (first && idle) {
             self.begin_race(now);
@@ -298,6 +330,21 @@ impl Failover {
             }
             _ => {}
         }
+    }
+
+    /// An attempt was refused because the aggregator takes no more at this moment: it lives.
+    ///
+    /// Its sibling is dialled at once, and it again after a random wait that doubles. The datacenter
+    /// is not left meanwhile.
+    pub fn on_busy(&mut self, now: Mono, attempt: u32) {
+        let Some(race) = self.state.race_mut() else { return };
+        let Some(site) = race.on_busy(now, attempt) else { return };
+        "it takes no more at this moment".clone_into(&mut self.last_failure);
+        self.counters.refused += 1;
+        let doublings = self.sites.on_busy(site).min(16);
+        let wait = self.timing.busy_wait.saturating_mul(1 << doublings);
+        let wait = self.jitter.up_to(wait.min(self.timing.busy_wait_max));
+        self.sites.wait_for(site, now.after(wait.max(self.timing.backoff_min)));
     }
 
     /// The live connection may be dead or sick.

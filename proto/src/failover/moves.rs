@@ -185,10 +185,12 @@ impl Failover {
 
     /// Is there a better ranked aggregator in this datacenter?
     fn on_aged(&mut self, now: Mono) {
-        let age = self.timing.age_max;
-        let age_at = now.after(age * 4 / 5 + self.jitter.up_to(age * 2 / 5));
+        let (age, unlisted) = (self.timing.age_max, self.timing.unlisted_spread);
         let State::Live { link, errand } = &mut self.state else { return };
-        link.age_at = age_at;
+        link.age_at = match self.sites.is_listed(link.site) {
+            true => now.after(age * 4 / 5 + self.jitter.up_to(age * 2 / 5)),
+            false => now.after(self.jitter.around(unlisted)),
+        };
         let datacenter = self.sites.datacenter(link.site);
         let ranked = self.sites.of(datacenter).iter().copied();
         let better: Vec<Site> = ranked.take_while(|site| *site != link.site).collect();

@@ -66,6 +66,9 @@ impl Race {
             if self.runners.iter().any(|runner| !self.tried.contains(&runner.site)) {
                 return None;
             }
+            if self.busy_until(now, sites, timing).is_some() {
+                return None;
+            }
             if self.step + 1 >= self.plan.len() {
                 return self.runners.is_empty().then_some(Step::Exhausted);
             }
@@ -105,6 +108,14 @@ impl Race {
         true
     }
 
+    /// The aggregator of an attempt lives and has no room. It has not failed: its datacenter is not
+    /// left for that, or a flood at home would flood the next one too.
+    pub(super) fn on_busy(&mut self, now: Mono, attempt: u32) -> Option<Site> {
+        let at = self.runners.iter().position(|r| r.attempt == attempt)?;
+        self.next_at = self.next_at.min(now);
+        Some(self.runners.remove(at).site)
+    }
+
     pub(super) fn site_of(&self, attempt: u32) -> Option<Site> {
         self.runners.iter().find(|r| r.attempt == attempt).map(|r| r.site)
     }
@@ -120,6 +131,8 @@ impl Race {
             Some(self.next_at)
         } else if self.runners.iter().any(|r| !self.tried.contains(&r.site)) {
             None
+        } else if let Some(until) = self.busy_until(now, sites, timing) {
+            Some(until)
         } else if self.step + 1 >= self.plan.len() {
             self.runners.is_empty().then_some(now)
         } else {
@@ -142,6 +155,14 @@ impl Race {
             !self.tried.contains(site) && !self.is_running(**site) && sites.may_dial(now, **site)
         };
         self.present().iter().find(fresh).copied()
+    }
+
+    /// When somebody of this step who had no room may be asked again; `None` when nobody is waited for.
+    fn busy_until(&self, now: Mono, sites: &Sites, timing: &Timing) -> Option<Mono> {
+        let patient = now < self.began.after(timing.busy_max);
+        let waiting = |site: &&Site| !self.tried.contains(site) && !self.is_running(**site);
+        let times = self.present().iter().filter(waiting).map(|site| sites.busy_until(*site));
+        times.filter(|until| patient && *until > now).min()
     }
 
     fn leave_at(&self, sites: &Sites, timing: &Timing) -> Mono {

@@ -23,6 +23,10 @@ struct Entry {
     failed_at: Option<Mono>,
     /// It asked not to be dialled before.
     not_before: Mono,
+    /// It had no room: not again before.
+    busy_until: Mono,
+    /// How often in a row it had none.
+    busy_rounds: u32,
 }
 
 /// All of them.
@@ -41,7 +45,8 @@ impl Sites {
             .enumerate()
             .map(|(datacenter, dc)| {
                 let ranked = rank(host, &dc.aggregators).into_iter();
-                ranked.filter_map(|i| self.find_or_add(datacenter, &dc.aggregators[i])).collect()
+                let names = ranked.map(|place| &dc.aggregators[place].name);
+                names.filter_map(|name| self.find_or_add(datacenter, name)).collect()
             })
             .collect();
     }
@@ -59,7 +64,10 @@ impl Sites {
 
     /// A connection is live: what failed before is history.
     pub(super) fn on_episode_over(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.failed_since = None);
+        for entry in &mut self.entries {
+            entry.failed_since = None;
+            entry.busy_rounds = 0;
+        }
     }
 
     pub(super) fn on_welcomed(&mut self, site: Site) {
@@ -68,6 +76,11 @@ impl Sites {
 
     pub(super) fn is_empty(&self) -> bool {
         self.order.iter().all(Vec::is_empty)
+    }
+
+    /// Whether the latest roster has it.
+    pub(super) fn is_listed(&self, site: Site) -> bool {
+        self.order.iter().any(|sites| sites.contains(&site))
     }
 
     pub(super) fn datacenter(&self, site: Site) -> usize {
@@ -91,7 +104,24 @@ impl Sites {
     }
 
     pub(super) fn may_dial(&self, now: Mono, site: Site) -> bool {
-        self.entries[site].not_before <= now
+        self.entries[site].not_before.max(self.entries[site].busy_until) <= now
+    }
+
+    /// It lives and has no room. Gives the number of times in a row before this one.
+    pub(super) fn on_busy(&mut self, site: Site) -> u32 {
+        let rounds = &mut self.entries[site].busy_rounds;
+        *rounds = rounds.saturating_add(1);
+        *rounds - 1
+    }
+
+    /// It is not dialled before.
+    pub(super) fn wait_for(&mut self, site: Site, until: Mono) {
+        self.entries[site].busy_until = until;
+    }
+
+    /// Until when it has no room; a time that is over when it has.
+    pub(super) fn busy_until(&self, site: Site) -> Mono {
+        self.entries[site].busy_until
     }
 
     /// The first failure of any of them in this episode.
@@ -114,6 +144,8 @@ impl Sites {
             failed_since: None,
             failed_at: None,
             not_before: Mono(0),
+            busy_until: Mono(0),
+            busy_rounds: 0,
         });
         Some(self.entries.len() - 1)
     }

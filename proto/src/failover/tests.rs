@@ -9,7 +9,7 @@ fn ms(ms: u64) -> Mono {
 fn roster(home: usize, away: usize) -> Vec<Datacenter> {
     let dc = |name: &str, count| Datacenter {
         name: name.into(),
-        aggregators: (1..=count).map(|n| format!("{name}{n}")).collect(),
+        aggregators: (1..=count).map(|n| Aggregator::equal(format!("{name}{n}"))).collect(),
     };
     let away = (away > 0).then(|| dc("a", away));
     [dc("h", home)].into_iter().chain(away).collect()
@@ -321,6 +321,68 @@ fn an_old_connection_moves_to_a_better_ranked_sibling() {
     assert!(machine.live() == Some((0, "h2")), "it stays while h1 does not answer");
 }
 
+/// Everybody says that it has no room, for as long as `full` says so of it; gives who was dialled.
+fn all_refuse(machine: &mut Failover, until: u64) -> Vec<(u64, String)> {
+    let (mut dialled, mut now) = (Vec::new(), ms(0));
+    while now < ms(until) {
+        while let Some(order) = machine.next(now) {
+            if let Order::Dial { attempt, aggregator, .. } = order {
+                dialled.push((now.0 / 1_000, aggregator));
+                machine.on_busy(now, attempt);
+            }
+        }
+        now = machine.wake_at(now);
+    }
+    dialled
+}
+
+#[test]
+fn a_datacenter_without_room_is_not_left_and_not_hammered() {
+    let mut machine = Failover::new("db1", exact(), 1, ms(0));
+    machine.on_resolved(ms(0), &roster(2, 1));
+    let dialled = all_refuse(&mut machine, 59_000);
+    assert_eq!(dialled[0], (0, "h1".into()));
+    assert_eq!(dialled[1], (0, "h2".into()), "its sibling is asked at once");
+    assert!(dialled.iter().all(|(_, name)| name.starts_with('h')), "{dialled:?}");
+    assert!((10..60).contains(&dialled.len()), "{} dials in a minute", dialled.len());
+    assert_eq!(machine.counters().refused, dialled.len() as u64);
+    let later = all_refuse(&mut machine, 90_000);
+    assert!(later.iter().any(|(_, name)| name == "a1"), "not for ever: {later:?}");
+}
+
+#[test]
+fn the_one_that_has_room_again_is_found() {
+    let mut machine = machine(1, 1);
+    let Some(Order::Resolve) = machine.next(ms(0)) else { panic!("it resolves first") };
+    let Some(Order::Dial { attempt, .. }) = machine.next(ms(0)) else { panic!("then dials") };
+    machine.on_busy(ms(0), attempt);
+    let said = orders(&mut machine, 0, 500);
+    assert!(said[0].ends_with("dial 2 h1"), "{said:?}");
+    machine.on_welcomed(ms(501), 2);
+    assert_eq!((machine.phase(), machine.live()), (Phase::LiveHome, Some((0, "h1"))));
+}
+
+#[test]
+fn a_new_roster_leaves_the_living_alone_unless_they_are_off_the_list() {
+    let mut machine = machine(2, 0);
+    orders(&mut machine, 0, 0);
+    machine.on_welcomed(ms(10), 1);
+    orders(&mut machine, 10, 10);
+    let live = machine.live().map(|(_, name)| name.to_owned());
+    assert_eq!(live.as_deref(), Some("h1"));
+    machine.on_resolved(ms(20), &roster(3, 0));
+    assert!(orders(&mut machine, 20, 3_600_000).is_empty(), "a longer list moves nobody");
+    let mut without = roster(3, 0);
+    without[0].aggregators.retain(|one| one.name != "h1");
+    machine.on_resolved(ms(3_600_000), &without);
+    let said = orders(&mut machine, 3_600_000, 3_660_000);
+    assert!(said[0].contains("dial 2 h"), "within a minute it goes: {said:?}");
+    let at = 3_660_000;
+    machine.on_welcomed(ms(at), machine.attempts);
+    let said = orders(&mut machine, at, at);
+    assert!(said.iter().any(|order| order.ends_with("quiesce")), "politely: {said:?}");
+}
+
 #[test]
 fn names_that_come_late_start_the_race_and_none_wait_for_ever() {
     let mut machine = Failover::new("db1", exact(), 1, ms(0));
@@ -338,7 +400,7 @@ fn whatever_is_said_there_is_one_live_connection_and_a_next_time() {
         let (mut now, mut welcomed, mut live) = (ms(0), Vec::new(), None);
         for _ in 0..600 {
             let attempt = machine.attempts.saturating_sub(rng.u32(0..4));
-            match rng.u32(0..14) {
+            match rng.u32(0..15) {
                 0 => machine.on_resolved(now, &roster(rng.usize(0..3), rng.usize(0..3))),
                 1 | 2 => machine.on_dialled(now, attempt),
                 3..=5 => {
@@ -350,6 +412,7 @@ fn whatever_is_said_there_is_one_live_connection_and_a_next_time() {
                 8 => machine.on_recovered(now),
                 9 => machine.on_drain(now, Duration::from_secs(rng.u64(0..10_000))),
                 10 => machine.on_quiet(now),
+                13 => machine.on_busy(now, attempt),
                 11 => machine.on_probe_ok(now, machine.probes),
                 12 => machine.on_probe_failed(now, machine.probes),
                 _ => now = now.after(Duration::from_millis(rng.u64(0..3_000))),

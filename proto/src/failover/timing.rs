@@ -44,6 +44,15 @@ pub struct Timing {
     /// A connection this old (± 20 %) looks for a better aggregator in its own datacenter, so that
     /// load evens out after restarts. Default 12 h.
     pub age_max: Duration,
+    /// An aggregator that has no room is asked again after up to this, doubled each time. Default 500 ms.
+    pub busy_wait: Duration,
+    /// Cap of the doubling. Default 8 s.
+    pub busy_wait_max: Duration,
+    /// A datacenter that lives but has no room is waited for this long, then it counts as failed.
+    /// Default 60 s.
+    pub busy_max: Duration,
+    /// A connection to an aggregator that is no longer listed moves within this. Default 60 s.
+    pub unlisted_spread: Duration,
     /// Longest `retry_after` of a Drain that is believed. Default 10 min.
     pub retry_after_max: Duration,
 }
@@ -68,6 +77,10 @@ impl Default for Timing {
             backoff_max: Duration::from_secs(30),
             backoff_min: Duration::from_millis(50),
             age_max: Duration::from_secs(12 * 3_600),
+            busy_wait: Duration::from_millis(500),
+            busy_wait_max: Duration::from_secs(8),
+            busy_max: Duration::from_secs(60),
+            unlisted_spread: Duration::from_secs(60),
             retry_after_max: Duration::from_secs(600),
         }
     }

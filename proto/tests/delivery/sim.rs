@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use muster_proto::clock::{Mono, Utc};
 use muster_proto::control::{FromAggregator, Hello, Welcome};
-use muster_proto::failover::{self, Datacenter, Failover};
+use muster_proto::failover::{self, Aggregator as Candidate, Datacenter, Failover};
 use muster_proto::frame::{Header, Kind};
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
@@ -173,7 +173,7 @@ pub struct World {
 fn names() -> Vec<Datacenter> {
     let dc = |name: &str| Datacenter {
         name: name.into(),
-        aggregators: (1..=2).map(|n| format!("agg{n}.{name}")).collect(),
+        aggregators: (1..=2).map(|n| Candidate::equal(format!("agg{n}.{name}"))).collect(),
     };
     vec![dc("eqiad"), dc("codfw")]
 }
@@ -217,7 +217,7 @@ impl World {
         let aggregators = names()
             .iter()
             .enumerate()
-            .flat_map(|(dc, d)| d.aggregators.clone().into_iter().map(move |n| (dc, n)))
+            .flat_map(|(dc, d)| d.aggregators.clone().into_iter().map(move |n| (dc, n.name)))
             .map(|(datacenter, name)| Aggregator {
                 name,
                 datacenter,
