@@ -51,6 +51,10 @@ pub(super) struct DoorCounts {
     pub(super) arrivals: AtomicU64,
     /// Handshakes that failed.
     pub(super) handshakes_failed: AtomicU64,
+    /// Newcomers told to prove their address first.
+    pub(super) handshakes_retried: AtomicU64,
+    /// What the kernel granted of each door's receive buffer. Bytes.
+    pub(super) receive_buffer_bytes: AtomicU64,
     /// Newcomers told to go elsewhere.
     pub(super) handshakes_refused: AtomicU64,
     /// Conversations that broke a rule.
@@ -64,7 +68,8 @@ pub(super) fn open(door: &Door, pulse: &mut Pulse) -> Result<Vec<JoinHandle<()>>
     for number in 0..cores.min(DOORS_MAX) {
         let beat = pulse.beat(&format!("door-{number}"));
         let (bound_tx, bound) = mpsc::channel();
-        let door = door.clone();
+        let mut door = door.clone();
+        door.tuning.door = u8::try_from(number).ok();
         let address = door.address.to_string();
         let thread = std::thread::Builder::new()
             .name(format!("door-{number}"))
@@ -94,6 +99,7 @@ fn run(door: &Door, bound: &mpsc::Sender<Result<(), LinkError>>, beat: Beat) {
             Listener::bind_watched(door.address, door.identity.clone(), door.tuning.clone(), watch);
         match listener {
             Ok(listener) => {
+                tell_of_buffers(door, &listener);
                 let _ = bound.send(Ok(()));
                 serve(door, &listener).await;
             }
@@ -112,6 +118,20 @@ async fn turn(beat: Beat) {
     }
 }
 
+/// With small buffers the agents of a whole region, arriving at once, drop one another's packets.
+fn tell_of_buffers(door: &Door, listener: &Listener) {
+    let granted = listener.granted();
+    if granted.short && door.tuning.door == Some(0) {
+        tracing::warn!(
+            receive_bytes = granted.recv_bytes,
+            wanted_bytes = door.tuning.recv_buffer_bytes,
+            "The kernel gives small UDP buffers: raise net.core.rmem_max and net.core.wmem_max, or a \
+             region that comes back at once will take minutes."
+        );
+    }
+    door.counts.receive_buffer_bytes.store(granted.recv_bytes as u64, Ordering::Relaxed);
+}
+
 fn on_event(counts: &DoorCounts, event: Event) {
     match event {
         Event::HandshakeFailed { remote, why } => {
@@ -121,7 +141,9 @@ fn on_event(counts: &DoorCounts, event: Event) {
         Event::Refused { .. } => {
             counts.handshakes_refused.fetch_add(1, Ordering::Relaxed);
         }
-        Event::Retried { .. } => {}
+        Event::Retried { .. } => {
+            counts.handshakes_retried.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

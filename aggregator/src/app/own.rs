@@ -112,8 +112,16 @@ impl Own {
             &[(String::new(), load(&doors.handshakes_failed))],
         );
         page.counter(
+            "muster_aggregator_handshakes_retried_total",
+            &[(String::new(), load(&doors.handshakes_retried))],
+        );
+        page.counter(
             "muster_aggregator_handshakes_refused_total",
             &[(String::new(), load(&doors.handshakes_refused))],
+        );
+        page.gauge(
+            "muster_aggregator_udp_receive_buffer_bytes",
+            &[(String::new(), load(&doors.receive_buffer_bytes))],
         );
         page.counter(
             "muster_aggregator_agents_refused_total",

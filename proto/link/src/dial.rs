@@ -38,6 +38,13 @@ impl Dialer {
         Ok(Dialer { endpoint, store, tuning, granted })
     }
 
+    /// Another identity on the same socket: many simulated agents need not have a socket each.
+    #[must_use]
+    pub fn with_identity(&self, store: Arc<IdentityStore>) -> Dialer {
+        let (endpoint, tuning) = (self.endpoint.clone(), self.tuning.clone());
+        Dialer { endpoint, store, tuning, granted: self.granted }
+    }
+
     /// Dials the aggregator `server_name` at `addr`, with the identity that is in use now.
     ///
     /// Returns when the aggregator has accepted our certificate: two round trips. Cancel safe.

@@ -16,6 +16,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 
 use crate::crypto::{self, NoRandom};
 use crate::files;
+use crate::steer::SteeredIds;
 
 /// Reset key and connection id key of an endpoint.
 pub struct EndpointKeys {
@@ -71,10 +72,17 @@ impl EndpointKeys {
         Ok(EndpointKeys { reset: *reset, cid: u64::from_le_bytes(cid) })
     }
 
-    pub(crate) fn endpoint(&self) -> EndpointConfig {
+    /// For the endpoint at `door`, or for the only one.
+    pub(crate) fn endpoint(&self, door: Option<u8>) -> EndpointConfig {
         let cid = self.cid;
         let mut endpoint = EndpointConfig::new(Arc::new(ResetKey(self.reset)));
-        endpoint.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid)));
+        endpoint.cid_generator(move || {
+            let keyed = HashedConnectionIdGenerator::from_key(cid);
+            match door {
+                Some(door) => Box::new(SteeredIds { door, keyed }),
+                None => Box::new(keyed),
+            }
+        });
         endpoint
     }
 }

@@ -9,6 +9,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::LinkError;
+use crate::steer;
 use crate::tuning::Tuning;
 
 /// What the kernel granted of the buffers that were asked for.
@@ -28,7 +29,17 @@ pub(crate) fn listening(
     addr: SocketAddr,
     tuning: &Tuning,
 ) -> Result<(UdpSocket, Granted), LinkError> {
-    open(addr, tuning, true).map_err(|source| LinkError::Socket { addr, source })
+    let opened = match open(addr, tuning, true) {
+        // A host without IPv6: "everywhere" means all there is.
+        Err(error)
+            if has_no_ipv6(&error)
+                && addr == SocketAddr::from((Ipv6Addr::UNSPECIFIED, addr.port())) =>
+        {
+            open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port())), tuning, true)
+        }
+        opened => opened,
+    };
+    opened.map_err(|source| LinkError::Socket { addr, source })
 }
 
 /// A socket for dialling: both families at once where the host has IPv6.
@@ -38,6 +49,11 @@ pub(crate) fn dialling(tuning: &Tuning) -> Result<(UdpSocket, Granted), LinkErro
     open(both, tuning, false)
         .or_else(|_| open(addr, tuning, false))
         .map_err(|source| LinkError::Socket { addr, source })
+}
+
+/// The kernel knows no IPv6, or it is switched off (net.ipv6.conf.all.disable_ipv6).
+fn has_no_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 fn open(addr: SocketAddr, tuning: &Tuning, shared: bool) -> io::Result<(UdpSocket, Granted)> {
@@ -57,6 +73,9 @@ fn open(addr: SocketAddr, tuning: &Tuning, shared: bool) -> io::Result<(UdpSocke
     }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
+    if shared && tuning.door.is_some() {
+        steer::attach(&socket)?;
+    }
     // socket(7): the kernel doubles the value for its own bookkeeping, and reports the double.
     let recv_bytes = socket.recv_buffer_size()? / 2;
     let send_bytes = socket.send_buffer_size()? / 2;

@@ -3,6 +3,7 @@
 mod authority;
 mod enrolling;
 mod hostile;
+mod rebinding;
 mod refusals;
 mod renewal;
 mod talking;

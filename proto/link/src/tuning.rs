@@ -69,10 +69,13 @@ pub struct Tuning {
     /// Kernel send buffer. Bytes. Default 4 MB at the aggregator, 1 MB at the agent.
     pub send_buffer_bytes: usize,
     /// Whether a peer may go on from another address (NAT rebinding). Default true.
-    ///
-    /// With several endpoints on one port the moved packets may land on another endpoint, which
-    /// answers with a reset: the agent dials again.
     pub migration: bool,
+    /// Which of the endpoints on one port this one is, in the order of binding; below
+    /// [`crate::DOORS_MAX`]. Default `None`: there is only one.
+    ///
+    /// With several and without numbers, the packets of a peer that moved land on another endpoint,
+    /// which answers with a reset: the agent dials again.
+    pub door: Option<u8>,
     /// Handshakes taken each second by one listener. Default 1 500, 0.4 of what one core can do.
     ///
     /// Above it the dialler must first prove its address (Retry, 15 µs instead of 230 µs); above
@@ -128,6 +131,7 @@ impl Tuning {
             recv_buffer_bytes: 32_000_000,
             send_buffer_bytes: 4_000_000,
             migration: true,
+            door: None,
             handshakes_per_s: 1_500,
             handshakes_max: 2_048,
             handshake_timeout: Duration::from_secs(5),
@@ -155,6 +159,13 @@ impl Tuning {
         self
     }
 
+    /// The same numbers for one of several endpoints on one port; see [`Tuning::door`].
+    #[must_use]
+    pub fn at_door(mut self, door: u8) -> Tuning {
+        self.door = Some(door);
+        self
+    }
+
     pub(crate) fn transport(&self) -> Arc<TransportConfig> {
         let mut mtu = MtuDiscoveryConfig::default();
         mtu.upper_bound(self.mtu_bytes_max);
@@ -178,7 +189,7 @@ impl Tuning {
 
     pub(crate) fn endpoint(&self) -> EndpointConfig {
         let mut endpoint = match &self.keys {
-            Some(keys) => keys.endpoint(),
+            Some(keys) => keys.endpoint(self.door),
             None => EndpointConfig::default(),
         };
         // Only values outside 1200..=65527 are refused; then quinn's own 1472 stays.
