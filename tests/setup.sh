@@ -9,7 +9,7 @@ set -euo pipefail
 want=${1:?usage: tests/setup.sh build|test|check|bench|fuzz|deb}
 build=(gcc libc6-dev make)
 debian=(debhelper dh-apparmor dpkg-dev lintian apparmor)
-systems=(prometheus prometheus-node-exporter rsyslog sqlite3 systemd systemd-journal-remote procps)
+systems=(dnsmasq-base prometheus prometheus-node-exporter rsyslog sqlite3 systemd systemd-journal-remote procps)
 fleet=(debootstrap e2fsprogs iproute2 nftables systemd-container util-linux)
 
 case $want in

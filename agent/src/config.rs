@@ -24,7 +24,7 @@ mod uplink;
 
 pub use checks::CheckConfig;
 pub use logs::{FileConfig, JournaldConfig, LogsConfig};
-pub use uplink::{AggregatorAddress, DatacenterConfig, UplinkConfig};
+pub use uplink::{AggregatorAddress, DatacenterConfig, Members, UplinkConfig};
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]

@@ -32,7 +32,7 @@ mod dicts;
 mod keeper;
 mod rule;
 
-pub use board::{Dropped, LaneBoard, LaneView};
+pub use board::{Dropped, Frames, LaneBoard, LaneView};
 
 /// Deposits that wait for one lane's thread. Small: each may be a whole 256 KiB block.
 pub const LANE_QUEUE_MAX: usize = 4;
@@ -147,6 +147,12 @@ impl ClosedLane {
 }
 
 impl LaneHandle {
+    /// A lane without a thread: it takes no deposits, and the board's owner moves it.
+    pub fn without_thread(board: Arc<LaneBoard>) -> LaneHandle {
+        let (sender, _) = sync_channel(0);
+        LaneHandle { board, sender }
+    }
+
     /// Hands over a deposit without waiting.
     ///
     /// # Errors

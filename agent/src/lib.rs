@@ -16,6 +16,7 @@ pub mod host;
 pub mod lanes;
 pub mod logs;
 pub mod metrics;
+pub mod names;
 pub mod own_metrics;
 pub mod report;
 pub mod scrape;

@@ -21,20 +21,23 @@ use muster_link::{Close, Dialer};
 use muster_proto::clock::Mono;
 use muster_proto::control::FromAggregator;
 use muster_proto::errors::chain;
-use muster_proto::failover::{Failover, Phase, Timing as Choices};
+use muster_proto::failover::{Failover, Jitter, Phase, Timing as Choices};
 use muster_proto::lane::Lane;
 use muster_proto::talk::uplink::{LaneStart, Speaker, Timing, Uplink};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::UplinkConfig;
 use crate::facts::clock::Clock;
 use crate::lanes::LaneHandle;
+use crate::names::{Hosts, Kept};
 
 mod attempt;
 mod connections;
 mod deliveries;
+mod refresh;
 mod renewal;
+mod roster;
 mod served;
 mod turn;
 mod view;
@@ -42,10 +45,15 @@ mod view;
 pub use served::{Served, Switch};
 pub use view::UplinkView;
 
-use attempt::{Attempt, Told};
+use attempt::{Attempt, Road, Told};
 use connections::Try;
 use deliveries::start_of;
+use refresh::{Found, Refresh};
+use roster::Roster;
 use turn::{LaneWriter, TurnTold};
+
+/// Beside the certificate: the last good names and addresses of aggregators.
+const NAMES_FILE: &str = "names.list";
 
 /// Everything the pump needs to begin.
 pub struct UplinkParts {
@@ -70,6 +78,7 @@ enum Event {
     Attempt(Attempt, Told),
     Probed(u32, bool),
     Turn(TurnTold),
+    Found(Found),
 }
 
 /// Obeys the two machines.
@@ -86,6 +95,10 @@ pub struct Pump {
     /// Wall time of this run's beginning: with monotonic time it ranks our connections.
     epoch: u64,
     renewal: renewal::Renewal,
+    roster: Roster,
+    road: Road,
+    road_wanted: Arc<Notify>,
+    resolved_once: bool,
     tasks: JoinSet<()>,
     attempt_tx: mpsc::UnboundedSender<(Attempt, Told)>,
     turn_tx: mpsc::UnboundedSender<TurnTold>,
@@ -97,6 +110,7 @@ struct Ears {
     attempts: mpsc::UnboundedReceiver<(Attempt, Told)>,
     turns: mpsc::UnboundedReceiver<TurnTold>,
     probes: mpsc::UnboundedReceiver<(u32, bool)>,
+    found: mpsc::UnboundedReceiver<Found>,
 }
 
 /// Runs the uplink until `stop`, then says goodbye.
@@ -112,6 +126,7 @@ pub async fn run(parts: UplinkParts, mut stop: watch::Receiver<bool>) {
             Some((attempt, told)) = ears.attempts.recv() => pump.on(Event::Attempt(attempt, told)),
             Some(told) = ears.turns.recv() => pump.on(Event::Turn(told)),
             Some((probe, ok)) = ears.probes.recv() => pump.on(Event::Probed(probe, ok)),
+            Some(found) = ears.found.recv() => pump.on(Event::Found(found)),
             () = any_lane_changed(&lanes) => pump.look_at_lanes(),
             () = tokio::time::sleep_until(wake_at.into()) => pump.look_at_lanes(),
         }
@@ -146,7 +161,27 @@ impl Pump {
         let (attempt_tx, attempts) = mpsc::unbounded_channel();
         let (turn_tx, turns) = mpsc::unbounded_channel();
         let (probe_tx, probes) = mpsc::unbounded_channel();
+        let (found_tx, found) = mpsc::unbounded_channel();
         let renewal = renewal::Renewal::new(parts.identity.clone());
+        let path = parts.identity.identity().dir().join(NAMES_FILE);
+        let kept = Kept::read(&path);
+        let roster = Roster::new(parts.config.datacenters.clone(), kept.srv.clone());
+        let road = Road { dialer: parts.dialer.clone(), hosts: Hosts::new(kept.hosts) };
+        let road_wanted = Arc::new(Notify::new());
+        let refresh = Refresh {
+            names: roster.srv_names(),
+            found: kept.srv,
+            listed: roster.listed_hosts(),
+            hosts: road.hosts.clone(),
+            path,
+            urgent: road_wanted.clone(),
+            tell: found_tx,
+            jitter: Jitter::new(fastrand::u64(..)),
+        };
+        let mut tasks = JoinSet::new();
+        if refresh.has_work() {
+            tasks.spawn(refresh.run());
+        }
         let pump = Pump {
             parts,
             failover,
@@ -159,12 +194,16 @@ impl Pump {
             served: Served::default(),
             epoch: u64::try_from(began_at.0).unwrap_or(0),
             renewal,
-            tasks: JoinSet::new(),
+            roster,
+            road,
+            road_wanted,
+            resolved_once: false,
+            tasks,
             attempt_tx,
             turn_tx,
             probe_tx,
         };
-        (pump, Ears { attempts, turns, probes })
+        (pump, Ears { attempts, turns, probes, found })
     }
 
     fn now(&self) -> Mono {
@@ -215,7 +254,10 @@ impl Pump {
                 if self.tries.remove(&attempt).is_some() {
                     let why = chain(&error);
                     tracing::debug!(why, "An attempt or connection ended.");
-                    self.failover.on_lost(now, attempt, &why);
+                    match error.is_busy() {
+                        true => self.failover.on_busy(now, attempt),
+                        false => self.failover.on_lost(now, attempt, &why),
+                    }
                 }
                 if self.live == Some(attempt) {
                     self.lose_live(now);
@@ -224,6 +266,14 @@ impl Pump {
             Event::Probed(probe, true) => self.failover.on_probe_ok(now, probe),
             Event::Probed(probe, false) => self.failover.on_probe_failed(now, probe),
             Event::Turn(told) => self.on_turn(now, told),
+            Event::Found(Found { name, records }) => {
+                let changed = self.roster.learn(&name, records);
+                let waits = self.failover.phase() == Phase::Resolve && !self.roster.is_complete();
+                if changed && !waits {
+                    tracing::info!(name, "The list of aggregators has changed.");
+                    self.failover.on_resolved(now, &self.roster.datacenters());
+                }
+            }
         }
     }
 

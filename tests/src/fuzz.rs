@@ -37,6 +37,7 @@ mod roster;
 mod selector;
 mod series_table;
 mod spool;
+mod srv_answer;
 mod stand_in;
 mod state;
 mod token;
@@ -92,6 +93,7 @@ pub const TARGETS: &[Target] = &[
     selector::TARGET,
     series_table::TARGET,
     spool::TARGET,
+    srv_answer::TARGET,
     state::TARGET,
     token::TARGET,
 ];

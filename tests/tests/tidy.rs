@@ -28,7 +28,8 @@ const INNER_WALLS: &[(&str, &[&str])] = &[
     ("agent/src/metrics", &["facts", "host"]),
     ("agent/src/logs", &[]),
     ("agent/src/lanes", &["logs"]),
-    ("agent/src/uplink", &["config", "facts", "lanes"]),
+    ("agent/src/names", &[]),
+    ("agent/src/uplink", &["config", "facts", "lanes", "names"]),
     ("agent/src/config", &["checks"]),
     ("aggregator/src/checks", &[]),
     ("aggregator/src/inbox", &[]),
@@ -56,6 +57,7 @@ const OWNED: &[(&str, &str)] = &[
     ("zbus", "agent"),
     ("notify", "agent"),
     ("reqwest", "aggregator/ctl"),
+    ("simple_dns", "agent"),
 ];
 
 /// What proto, policy and spool do without: I/O, clocks, chance.

@@ -28,8 +28,18 @@ pub struct UplinkConfig {
 pub struct DatacenterConfig {
     /// Its name.
     pub name: String,
-    /// Its aggregators; the order does not matter.
-    pub aggregators: Vec<AggregatorAddress>,
+    /// Its aggregators.
+    pub members: Members,
+}
+
+/// The aggregators of a datacenter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Members {
+    /// `aggregators`; the order does not matter.
+    Listed(Vec<AggregatorAddress>),
+    /// `srv`: the name of their SRV records (RFC 2782). Port, weight and priority come with them; the
+    /// name of a target is the one that its certificate must carry.
+    Srv(String),
 }
 
 /// One aggregator: `name:port`, or `name@address:port` where DNS does not know the name.
@@ -83,13 +93,37 @@ pub(super) fn settle(section: Section<'_>) -> UplinkConfig {
 fn settle_datacenter(section: Section<'_>) -> Option<DatacenterConfig> {
     let hint = "say which datacenter these aggregators stand in";
     let name = section.required("name", parse_word, hint);
-    let given = section.strings("aggregators");
-    if given.as_ref().is_none_or(Vec::is_empty) {
-        section.missing("aggregators", "list them as [\"name:7460\", …]");
-    }
-    let aggregators = given.unwrap_or_default().iter().filter_map(aggregator).collect();
+    let listed = section.strings("aggregators");
+    let members = match section.parse("srv", parse_srv) {
+        Some(_) if listed.is_some() => {
+            section.complain(
+                "`aggregators` and `srv` in one datacenter",
+                "keep one: a list here, or SRV records".to_owned(),
+            );
+            None
+        }
+        Some(srv) => Some(Members::Srv(srv)),
+        None => {
+            if listed.as_ref().is_none_or(Vec::is_empty) {
+                section.missing("aggregators", "list them as [\"name:7460\", …], or name their SRV records: srv = \"_muster._udp.…\"");
+            }
+            let each = listed.unwrap_or_default();
+            Some(Members::Listed(each.iter().filter_map(aggregator).collect()))
+        }
+    };
     section.finish();
-    Some(DatacenterConfig { name: name?, aggregators })
+    Some(DatacenterConfig { name: name?, members: members? })
+}
+
+/// `_service._udp.domain`, RFC 2782.
+fn parse_srv(text: &str) -> Result<String, String> {
+    let wrong = || format!("\"{text}\" is not a name such as \"_muster._udp.codfw.example.org\"");
+    let (service, domain) = text.split_once("._udp.").ok_or_else(wrong)?;
+    let service = service.strip_prefix('_').ok_or_else(wrong)?;
+    parse_host_name(service)
+        .and(parse_host_name(domain.strip_suffix('.').unwrap_or(domain)))
+        .map_err(|_| wrong())?;
+    Ok(text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase())
 }
 
 fn aggregator(given: &Given<'_, String>) -> Option<AggregatorAddress> {
@@ -113,6 +147,10 @@ mod tests {
         check("agg1.example.org:7460", Some(("agg1.example.org", "agg1.example.org", 7460)));
         check("agg1@127.0.0.1:7461", Some(("agg1", "127.0.0.1", 7461)));
         check("agg1@[::1]:7461", Some(("agg1", "::1", 7461)));
+        assert_eq!(parse_srv("_Muster._udp.a.example."), Ok("_muster._udp.a.example".to_owned()));
+        for wrong in ["", "_muster._tcp.a", "muster._udp.a", "_muster._udp.", "_a b._udp.c"] {
+            assert!(parse_srv(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["agg1", "agg1:", "agg1:0", "agg1:99999", ":7460", "a b:1", "agg1@:1", ""] {
             check(wrong, None);
         }

@@ -43,6 +43,28 @@ pub struct LaneView {
     pub refused: Option<String>,
 }
 
+/// Where the uplink reads the frames of a lane: its spool, or the memory of a simulated agent.
+pub trait Frames: Send + Sync {
+    /// Durable frames from `from` on, in order: at least one if there is one, then as many as fit.
+    ///
+    /// # Errors
+    /// [`ReadError`]: some are missing, or the disk does not answer.
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Entry>, ReadError>;
+
+    /// Oldest frame still kept.
+    fn first(&self) -> Seq;
+}
+
+impl Frames for Reader {
+    fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {
+        Reader::read(self, from.0, bytes_max)
+    }
+
+    fn first(&self) -> Seq {
+        Seq(self.first_seq())
+    }
+}
+
 /// Where one lane stands.
 pub struct LaneBoard {
     /// Which lane.
@@ -51,7 +73,7 @@ pub struct LaneBoard {
     pub stream: StreamId,
     /// Told whenever `durable` moves or frames were dropped.
     pub changed: Notify,
-    reader: Reader,
+    frames: Box<dyn Frames>,
     budget_bytes: u64,
     durable: AtomicU64,
     released: AtomicU64,
@@ -76,18 +98,35 @@ impl LaneBoard {
     pub(super) fn new(lane: Lane, spool: &Spool, budget_bytes: u64) -> LaneBoard {
         let released = spool.cursor(super::UPLINK_CURSOR).unwrap_or(0);
         LaneBoard {
-            lane,
-            stream: super::stream_of(spool),
-            changed: Notify::new(),
-            reader: spool.reader(),
             budget_bytes,
             durable: AtomicU64::new(spool.durable_seq()),
             released: AtomicU64::new(released),
             bytes: AtomicU64::new(spool.usage().bytes),
+            ..LaneBoard::without_spool(lane, super::stream_of(spool), Box::new(spool.reader()))
+        }
+    }
+
+    /// The board of a lane whose frames lie elsewhere than in a spool. Nothing is durable yet.
+    pub fn without_spool(lane: Lane, stream: StreamId, frames: Box<dyn Frames>) -> LaneBoard {
+        LaneBoard {
+            lane,
+            stream,
+            changed: Notify::new(),
+            frames,
+            budget_bytes: 0,
+            durable: AtomicU64::new(0),
+            released: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             slow: Mutex::default(),
             thread: OnceLock::new(),
         }
+    }
+
+    /// Frames up to `seq` may be sent.
+    pub fn durable(&self, seq: Seq) {
+        self.durable.store(seq.0, Ordering::Release);
+        self.changed.notify_one();
     }
 
     /// Reads durable frames from `from` on. One reader for all calls: it remembers where it stopped.
@@ -95,12 +134,12 @@ impl LaneBoard {
     /// # Errors
     /// [`ReadError`]: some are missing, or the disk does not answer.
     pub fn read(&self, from: Seq, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {
-        self.reader.read(from.0, bytes_max)
+        self.frames.read(from, bytes_max)
     }
 
     /// Oldest frame still kept.
     pub fn first(&self) -> Seq {
-        Seq(self.reader.first_seq())
+        self.frames.first()
     }
 
     /// A copy of everything.
@@ -157,10 +196,9 @@ impl LaneBoard {
 
     /// Shows what is durable now; says whether the disk had refused before.
     pub(super) fn committed(&self, spool: &Spool) -> bool {
-        self.durable.store(spool.durable_seq(), Ordering::Release);
         self.bytes.store(spool.usage().bytes, Ordering::Relaxed);
         let refused = self.slow().refused.take();
-        self.changed.notify_one();
+        self.durable(Seq(spool.durable_seq()));
         refused.is_some()
     }
 

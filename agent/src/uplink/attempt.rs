@@ -1,13 +1,15 @@
 //! One attempt to reach one aggregator: resolve, dial, say hello, then listen until the end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_link::{Connection, ControlRx, ControlTx, Dialer, LinkError};
 use muster_proto::control::{FromAgent, FromAggregator, Hello, Welcome};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::config::AggregatorAddress;
+use crate::names::Hosts;
 
 /// Number of an attempt; never used twice.
 pub type Attempt = u32;
@@ -28,6 +30,19 @@ pub enum Told {
     /// The attempt failed or the connection is over; nothing follows.
     Ended(AttemptError),
 }
+
+/// What it takes to get somewhere.
+#[derive(Clone)]
+pub(super) struct Road {
+    /// Dials.
+    pub(super) dialer: Arc<Dialer>,
+    /// Knows where.
+    pub(super) hosts: Arc<Hosts>,
+}
+
+/// The next address of a name is tried when the one before has not answered for this long. A handshake
+/// in a region takes a few milliseconds; RFC 8305 says 250 ms for the whole Internet.
+const ADDRESS_STAGGER: Duration = Duration::from_millis(100);
 
 /// A greeted connection.
 pub struct Line {
@@ -75,16 +90,23 @@ pub enum AttemptError {
     Closed(String),
 }
 
+impl AttemptError {
+    /// The aggregator lives, and takes no more at this moment.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, AttemptError::Link { source: LinkError::Refused, .. })
+    }
+}
+
 /// Runs one attempt to its end; tells everything under its number.
-pub async fn run(
+pub(super) async fn run(
     attempt: Attempt,
-    dialer: Arc<Dialer>,
+    road: Road,
     target: AggregatorAddress,
     hello: Hello,
     tell: mpsc::UnboundedSender<(Attempt, Told)>,
 ) {
     let dialled = || drop(tell.send((attempt, Told::Dialled)));
-    let error = match greet(&dialer, &target, hello, dialled).await {
+    let error = match greet(&road, &target, hello, dialled).await {
         Ok(Greeted { connection, control_tx, control_rx, welcome }) => {
             let (say, said) = mpsc::channel(SAY_QUEUE_MAX);
             let line = Box::new(Line { connection, say });
@@ -108,13 +130,13 @@ struct Greeted {
 }
 
 async fn greet(
-    dialer: &Dialer,
+    road: &Road,
     target: &AggregatorAddress,
     hello: Hello,
     dialled: impl FnOnce(),
 ) -> Result<Greeted, AttemptError> {
     let link = |source| AttemptError::Link { aggregator: target.name.clone(), source };
-    let connection = dial(dialer, target).await?;
+    let connection = dial(road, target).await?;
     dialled();
     let (mut control_tx, mut control_rx) = connection.open_control().map_err(link)?;
     control_tx.send(&FromAgent::Hello(hello)).await.map_err(link)?;
@@ -129,25 +151,36 @@ async fn greet(
     }
 }
 
-/// Tries every address of the name, in the resolver's order; the last failure counts.
-async fn dial(dialer: &Dialer, target: &AggregatorAddress) -> Result<Connection, AttemptError> {
+/// Tries every address of the name: the next one when the last failed or has not answered for a while
+/// (RFC 8305 §5). The first finished handshake counts, or else the last failure.
+async fn dial(road: &Road, target: &AggregatorAddress) -> Result<Connection, AttemptError> {
+    let resolve = |source| AttemptError::Resolve { host: target.host.clone(), source };
+    let addresses = road.hosts.addresses(&target.host, target.port).await.map_err(resolve)?;
+    let mut addresses = addresses.into_iter();
+    let mut dials = JoinSet::new();
     let mut failure = AttemptError::NoAddress(target.host.clone());
-    for address in resolve(target).await? {
-        match dialer.dial(address, &target.name).await {
-            Ok(connection) => return Ok(connection),
-            Err(source) => {
-                failure = AttemptError::Link { aggregator: target.name.clone(), source };
+    loop {
+        match addresses.next() {
+            Some(address) => {
+                let (dialer, name) = (road.dialer.clone(), target.name.clone());
+                dials.spawn(async move { dialer.dial(address, &name).await });
             }
+            None if dials.is_empty() => return Err(failure),
+            None => {}
+        }
+        let stagger = if addresses.len() > 0 { ADDRESS_STAGGER } else { Duration::MAX };
+        tokio::select! {
+            Some(ended) = dials.join_next() => match ended {
+                // The others are cancelled with the set.
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(source)) => {
+                    failure = AttemptError::Link { aggregator: target.name.clone(), source };
+                }
+                Err(_) => {}
+            },
+            () = tokio::time::sleep(stagger) => {}
         }
     }
-    Err(failure)
-}
-
-async fn resolve(target: &AggregatorAddress) -> Result<Vec<SocketAddr>, AttemptError> {
-    let host = target.host.as_str();
-    let found = tokio::net::lookup_host((host, target.port)).await;
-    let found = found.map_err(|source| AttemptError::Resolve { host: host.to_owned(), source })?;
-    Ok(found.collect())
 }
 
 async fn listen(
@@ -190,12 +223,12 @@ async fn speak(
 ///
 /// # Errors
 /// Why it would not, or could not be asked.
-pub async fn probe(
-    dialer: &Dialer,
+pub(super) async fn probe(
+    road: &Road,
     target: &AggregatorAddress,
     hello: Hello,
 ) -> Result<(), AttemptError> {
-    let greeted = greet(dialer, target, hello, || ()).await?;
+    let greeted = greet(road, target, hello, || ()).await?;
     greeted.connection.close(muster_link::Close::Normal, "probe");
     Ok(())
 }

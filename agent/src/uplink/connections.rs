@@ -8,12 +8,11 @@ use std::time::Duration;
 use muster_link::Close;
 use muster_proto::clock::Mono;
 use muster_proto::control::{Hello, Welcome};
-use muster_proto::failover::{Datacenter, Order as Choice};
+use muster_proto::failover::Order as Choice;
 use tokio::task::AbortHandle;
 
 use super::Pump;
 use super::attempt::{self, Attempt, Line};
-use crate::config::AggregatorAddress;
 
 /// A probe that takes longer has failed.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
@@ -31,10 +30,12 @@ impl Pump {
         let now = self.now();
         match choice {
             Choice::Resolve => {
-                // Names are resolved at every dial; the roster is what the configuration says.
-                let roster: Vec<Datacenter> =
-                    self.parts.config.datacenters.iter().map(roster_of).collect();
-                self.failover.on_resolved(now, &roster);
+                self.road_wanted.notify_one();
+                // What is known goes on; what comes later is told as it comes. The first time a list
+                // that is not known yet is waited for, or the agent would begin away from home.
+                if self.roster.is_complete() || std::mem::replace(&mut self.resolved_once, true) {
+                    self.failover.on_resolved(now, &self.roster.datacenters());
+                }
             }
             Choice::Dial { attempt, datacenter, aggregator } => {
                 self.dial(attempt, datacenter, aggregator)
@@ -57,25 +58,14 @@ impl Pump {
         }
     }
 
-    fn target(&self, datacenter: usize, aggregator: &str) -> Option<AggregatorAddress> {
-        let aggregators = &self.parts.config.datacenters.get(datacenter)?.aggregators;
-        aggregators.iter().find(|address| address.name == aggregator).cloned()
-    }
-
     fn dial(&mut self, attempt: Attempt, datacenter: usize, aggregator: String) {
-        let Some(target) = self.target(datacenter, &aggregator) else {
+        let Some(target) = self.roster.target(datacenter, &aggregator) else {
             let now = self.now();
-            return self.failover.on_lost(now, attempt, "not in the configuration");
+            return self.failover.on_lost(now, attempt, "not in the list any more");
         };
         tracing::debug!(aggregator, attempt, "Dialling.");
         let hello = self.hello(false);
-        let task = attempt::run(
-            attempt,
-            self.parts.dialer.clone(),
-            target,
-            hello,
-            self.attempt_tx.clone(),
-        );
+        let task = attempt::run(attempt, self.road.clone(), target, hello, self.attempt_tx.clone());
         let task = self.tasks.spawn(task);
         self.tries.insert(attempt, Try { task, aggregator, line: None, welcome: None });
     }
@@ -85,11 +75,11 @@ impl Pump {
     }
 
     fn probe(&mut self, probe: u32, datacenter: usize, aggregator: &str) {
-        let Some(target) = self.target(datacenter, aggregator) else { return };
-        let (dialer, hello, tell) =
-            (self.parts.dialer.clone(), self.hello(true), self.probe_tx.clone());
+        let Some(target) = self.roster.target(datacenter, aggregator) else { return };
+        let (road, hello, tell) =
+            (self.road.clone(), self.hello(true), self.probe_tx.clone());
         self.tasks.spawn(async move {
-            let asked = attempt::probe(&dialer, &target, hello);
+            let asked = attempt::probe(&road, &target, hello);
             let ok = matches!(tokio::time::timeout(PROBE_PATIENCE, asked).await, Ok(Ok(())));
             let _ = tell.send((probe, ok));
         });
@@ -143,9 +133,4 @@ impl Pump {
             self.uplink.on_rx(now);
         }
     }
-}
-
-fn roster_of(datacenter: &crate::config::DatacenterConfig) -> Datacenter {
-    let aggregators = datacenter.aggregators.iter().map(|address| address.name.clone());
-    Datacenter { name: datacenter.name.clone(), aggregators: aggregators.collect() }
 }
