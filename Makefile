@@ -39,7 +39,7 @@ check:
 	tests/deny.sh
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --document-private-items
 
-# BENCH=logs, idle or wire for one part; BENCH="logs --json --rounds 5" takes options too.
+# BENCH=logs, idle, wire or fleet for one part; BENCH="logs --json --rounds 5" takes options too.
 bench: build
 	tests/setup.sh bench
 	target/release/bench $(BENCH)

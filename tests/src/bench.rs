@@ -7,6 +7,7 @@
 //! Each round runs ours and the peers one after the other, so that a slow minute hits all of them.
 
 mod corpus;
+mod fleet;
 mod idle;
 mod logs;
 mod report;
@@ -15,6 +16,7 @@ mod usage;
 mod wire;
 mod yardstick;
 
+pub use fleet::fleet;
 pub use idle::idle;
 pub use logs::logs;
 pub use report::{Goal, Peer, Row, json, table};
@@ -33,6 +35,10 @@ pub struct Extent {
     pub idle: std::time::Duration,
     /// Scrapes on the wire.
     pub scrapes: u64,
+    /// Simulated agents that do nothing.
+    pub idle_agents: usize,
+    /// Simulated agents that arrive at once.
+    pub crowd: usize,
 }
 
 impl Default for Extent {
@@ -44,6 +50,8 @@ impl Default for Extent {
             rounds: 3,
             idle: std::time::Duration::from_secs(60),
             scrapes: 40,
+            idle_agents: 10_000,
+            crowd: 5_000,
         }
     }
 }

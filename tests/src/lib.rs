@@ -11,3 +11,4 @@ pub mod bench;
 pub mod fleet;
 pub mod fuzz;
 pub mod rig;
+pub mod swarm;

@@ -28,7 +28,7 @@ pub struct Peer {
 /// One measured thing.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// Part of the bench: `logs`, `idle`, `wire`.
+    /// Part of the bench: `logs`, `idle`, `wire`, `fleet`.
     pub part: &'static str,
     /// What was measured.
     pub what: String,

@@ -1,13 +1,13 @@
 //! `make bench`: speed and size beside rsyslog and node_exporter, measured in the same run.
 //!
-//! `bench [logs|idle|wire …] [--json] [--megabytes N] [--rounds N] [--seconds N]`. Progress goes to
+//! `bench [logs|idle|wire|fleet …] [--json] [--megabytes N] [--rounds N] [--seconds N] [--agents N]`. Progress goes to
 //! standard error, the table (or JSON) to standard output. Missed goals are shown, not failed:
 //! another machine has other numbers.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use muster_tests::bench::{Extent, Row, idle, json, logs, table, wire};
+use muster_tests::bench::{Extent, Row, fleet, idle, json, logs, table, wire};
 
 /// What was asked for.
 struct Words {
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Err(why) => {
             eprintln!("bench: {why}");
             eprintln!(
-                "usage: bench [logs|idle|wire …] [--json] [--megabytes N] [--rounds N] [--seconds N]"
+                "usage: bench [logs|idle|wire|fleet …] [--json] [--megabytes N] [--rounds N] [--seconds N] [--agents N]"
             );
             return ExitCode::from(2);
         }
@@ -54,6 +54,9 @@ fn run(words: &Words) -> Vec<Row> {
     if wants("wire") {
         rows.extend(wire(&words.extent));
     }
+    if wants("fleet") {
+        rows.extend(fleet(&words.extent));
+    }
     rows
 }
 
@@ -65,10 +68,14 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Words, String> {
             text.parse::<u64>().map_err(|_| format!("{word}: not a number: {text}"))
         };
         match word.as_str() {
-            "logs" | "idle" | "wire" => words.parts.push(word),
+            "logs" | "idle" | "wire" | "fleet" => words.parts.push(word),
             "--json" => words.json = true,
             "--megabytes" => words.extent.log_bytes = number()?.max(1) * 1024 * 1024,
             "--rounds" => words.extent.rounds = number()?.clamp(1, 100) as usize,
+            "--agents" => {
+                words.extent.idle_agents = number()?.clamp(2, 20_000) as usize;
+                words.extent.crowd = words.extent.idle_agents / 2;
+            }
             "--seconds" => words.extent.idle = Duration::from_secs(number()?.max(1)),
             _ => return Err(format!("no such part or option: {word}")),
         }
