@@ -3,55 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use muster_tests::rig::{
-    Agent, AgentOptions, PATIENCE, Rig, Rotation, TWO_AND_ONE, Writer, eventually, numbered, text,
+    Agent, AgentOptions, Flow, PATIENCE, Rig, Rotation, TWO_AND_ONE, Writer, eventually, numbered,
+    text,
 };
 use nix::sys::signal::Signal;
 
 /// In about a second, says the design. Only a bug takes this long.
 const SWITCH_MAX: Duration = Duration::from_secs(5);
-/// Time between two small writes.
-const TICK: Duration = Duration::from_millis(20);
-
-/// Lines that never stop until they are told to.
-struct Flow {
-    writer: Arc<Mutex<Writer>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Flow {
-    fn begin(writer: Writer) -> Flow {
-        let writer = Arc::new(Mutex::new(writer));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (its_writer, its_stop) = (writer.clone(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            while !its_stop.load(Ordering::Relaxed) {
-                its_writer.lock().unwrap().write(2);
-                std::thread::park_timeout(TICK);
-            }
-        });
-        Flow { writer, stop, thread: Some(thread) }
-    }
-
-    fn written(&self) -> u64 {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).written()
-    }
-
-    fn end(&mut self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-        self.written()
-    }
-}
-
 /// The agent's phase and aggregator.
 fn uplink(agent: &Agent) -> (String, String) {
     let status = agent.status().unwrap_or_default();

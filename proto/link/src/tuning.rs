@@ -84,11 +84,11 @@ pub struct Tuning {
     /// Unfinished handshakes of one listener. Default 2 048. Half of them are kept for diallers
     /// that have proven their address, so that forged first packets cannot take all places.
     pub handshakes_max: usize,
-    /// A handshake (and, for an enrolment, its request) must be finished within this. Default 5 s.
+    /// A handshake (and, for an enrolment, its request) must be finished within this. Default 10 s.
     pub handshake_timeout: Duration,
     /// Finished connections that wait for [`crate::Listener::accept`]. Default 256.
     pub accept_queue: usize,
-    /// A dial must be finished within this. Default 5 s; the uplink wraps it in its own, shorter one.
+    /// A dial must be finished within this. Default 10 s, as long as the uplink lets an attempt go on.
     pub dial_timeout: Duration,
     /// Shortest time between two stateless resets. Default 100 µs.
     ///
@@ -134,9 +134,9 @@ impl Tuning {
             door: None,
             handshakes_per_s: 1_500,
             handshakes_max: 2_048,
-            handshake_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
             accept_queue: 256,
-            dial_timeout: Duration::from_secs(5),
+            dial_timeout: Duration::from_secs(10),
             reset_interval_min: Duration::from_micros(100),
             keys: None,
         }

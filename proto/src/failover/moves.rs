@@ -130,7 +130,7 @@ impl Failover {
         let home = self.sites.datacenter(site) == 0;
         let timing = &self.timing;
         let connect_max = if home { timing.connect_home_max } else { timing.connect_away_max };
-        Limits { connect_max, stagger: timing.stagger }
+        Limits { connect_max, stagger: timing.stagger, attempt_max: timing.attempt_max }
     }
 
     /// Watches the datacenters before this one; goes on where it was when only the aggregator changed.

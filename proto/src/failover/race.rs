@@ -1,7 +1,8 @@
 //! One race: dial the first choice, then the next after a stagger; the first Welcome wins.
 //!
 //! It goes through datacenters step by step. A step is left when each of its sites was tried and the
-//! first of them failed `away_after` ago; until then those that failed are dialled again.
+//! first of them failed `away_after` ago; until then those that failed are dialled again. Who is late
+//! counts as failed and goes on running: a late Welcome wins like any other.
 
 use std::time::Duration;
 
@@ -15,7 +16,17 @@ use super::timing::Timing;
 struct Runner {
     attempt: u32,
     site: Site,
+    /// It is late from then on: its site counts as failed, and it goes on.
+    late_at: Mono,
+    is_late: bool,
+    /// It is given up.
     until: Mono,
+}
+
+impl Runner {
+    fn wake_at(&self) -> Mono {
+        if self.is_late { self.until } else { self.late_at.min(self.until) }
+    }
 }
 
 /// What a race wants done.
@@ -59,6 +70,7 @@ impl Race {
             self.on_failed(now, attempt, sites);
             return Some(Step::Cancel(attempt));
         }
+        self.mark_late(now, sites);
         loop {
             if let Some(site) = self.untried(now, sites) {
                 return (self.next_at <= now).then_some(Step::Dial(site));
@@ -83,14 +95,28 @@ impl Race {
 
     /// The caller dials `site` as `attempt`.
     pub(super) fn on_dial(&mut self, now: Mono, attempt: u32, site: Site, limits: &Limits) {
-        self.runners.push(Runner { attempt, site, until: now.after(limits.connect_max) });
+        let (late_at, until) = (now.after(limits.connect_max), now.after(limits.attempt_max));
+        self.runners.push(Runner { attempt, site, late_at, is_late: false, until });
         self.next_at = now.after(limits.stagger);
     }
 
     /// The handshake is done; the Welcome has as long again.
     pub(super) fn on_dialled(&mut self, now: Mono, attempt: u32, connect_max: Duration) {
         if let Some(runner) = self.runners.iter_mut().find(|r| r.attempt == attempt) {
-            runner.until = now.after(connect_max);
+            runner.late_at = now.after(connect_max);
+        }
+    }
+
+    /// Those who did not answer in time make way for others, and may still win.
+    fn mark_late(&mut self, now: Mono, sites: &mut Sites) {
+        let late = self.runners.iter_mut().filter(|r| !r.is_late && r.late_at <= now);
+        for runner in late {
+            runner.is_late = true;
+            sites.on_failed(now, runner.site);
+            if !self.tried.contains(&runner.site) {
+                self.tried.push(runner.site);
+            }
+            self.next_at = self.next_at.min(now);
         }
     }
 
@@ -126,7 +152,7 @@ impl Race {
     }
 
     pub(super) fn wake_at(&self, now: Mono, sites: &Sites, timing: &Timing) -> Option<Mono> {
-        let late = self.runners.iter().map(|runner| runner.until).min();
+        let late = self.runners.iter().map(Runner::wake_at).min();
         let dial = if self.untried(now, sites).is_some() {
             Some(self.next_at)
         } else if self.runners.iter().any(|r| !self.tried.contains(&r.site)) {
@@ -188,4 +214,5 @@ impl Race {
 pub(super) struct Limits {
     pub(super) connect_max: Duration,
     pub(super) stagger: Duration,
+    pub(super) attempt_max: Duration,
 }

@@ -10,10 +10,14 @@ pub struct Timing {
     pub resolve_max: Duration,
     /// The second choice is dialled this long after the first. Default 250 ms.
     pub stagger: Duration,
-    /// No handshake, and after it no Welcome, for this long: failed. Home datacenter. Default 700 ms.
+    /// No handshake, and after it no Welcome, for this long: it counts as failed and others are tried.
+    /// The attempt itself goes on for `attempt_max`. Home datacenter. Default 700 ms.
     pub connect_home_max: Duration,
     /// The same for other datacenters. Default 1.5 s.
     pub connect_away_max: Duration,
+    /// An attempt is given up after this. Default 10 s. In a crowd everybody is slow: who gives up early
+    /// and dials again throws away what was done for him, and the crowd never ends.
+    pub attempt_max: Duration,
     /// After a loss or a suspicion the first dial waits up to this, so that the hosts of a dead
     /// aggregator do not arrive in one moment. Default 100 ms.
     pub lost_spread: Duration,
@@ -64,6 +68,7 @@ impl Default for Timing {
             stagger: Duration::from_millis(250),
             connect_home_max: Duration::from_millis(700),
             connect_away_max: Duration::from_millis(1_500),
+            attempt_max: Duration::from_secs(10),
             lost_spread: Duration::from_millis(100),
             away_after: Duration::from_secs(1),
             probe_every: Duration::from_secs(30),
