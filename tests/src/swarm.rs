@@ -19,6 +19,8 @@ use muster_proto::talk::uplink::Speaker;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::rig::pause;
+
 mod cradle;
 mod memory;
 
@@ -42,6 +44,8 @@ pub struct Plan {
     pub uplink: UplinkConfig,
     /// Datacenter they say they stand in.
     pub datacenter: String,
+    /// They start one after the other over this span; 0: all at once.
+    pub spread: Duration,
 }
 
 /// A running swarm; its agents say goodbye when it is dropped.
@@ -87,7 +91,7 @@ impl Census {
 }
 
 impl Swarm {
-    /// Makes every agent ready, then starts all at one moment: when this returns.
+    /// Makes every agent ready, then starts them: the first when this returns.
     ///
     /// # Panics
     /// When an identity is missing or there is no socket.
@@ -142,9 +146,14 @@ impl Swarm {
         failures
     }
 
-    /// Every agent sends a heartbeat.
-    pub fn beat(&self) {
-        self.members.iter().for_each(|member| member.lane.beat());
+    /// Every agent sends a heartbeat, one after the other over this span. Returns when it is over.
+    pub fn beat(&self, span: Duration) {
+        let began = Instant::now();
+        let step = span / u32::try_from(self.members.len()).unwrap_or(u32::MAX).max(1);
+        for (member, place) in self.members.iter().zip(0..) {
+            pause((step * place).saturating_sub(began.elapsed()));
+            member.lane.beat();
+        }
     }
 }
 
@@ -199,8 +208,13 @@ fn drive(crew: Vec<Simulated>, plan: &Plan, stopped: &watch::Receiver<bool>, rea
         }
         ready.wait();
         let mut agents = JoinSet::new();
-        for parts in all_parts {
-            agents.spawn(uplink::run(parts, stopped.clone()));
+        let step = plan.spread / u32::try_from(all_parts.len()).unwrap_or(u32::MAX).max(1);
+        for (parts, place) in all_parts.into_iter().zip(0..) {
+            let stopped = stopped.clone();
+            agents.spawn(async move {
+                tokio::time::sleep(step * place).await;
+                uplink::run(parts, stopped).await;
+            });
         }
         while agents.join_next().await.is_some() {}
     });
