@@ -256,6 +256,9 @@ warn = "much"
 [[uplink.datacenter]]
 name = "eqiad"
 aggregators = ["agg1.eqiad.example.org:7460"]
+[[uplink.datacenter]]
+name = "codfw"
+srv = "_muster._udp.codfw.example.org"
 "#,
             expect![[r#"
                 Config {
@@ -272,13 +275,21 @@ aggregators = ["agg1.eqiad.example.org:7460"]
                         datacenters: [
                             DatacenterConfig {
                                 name: "eqiad",
-                                aggregators: [
-                                    AggregatorAddress {
-                                        name: "agg1.eqiad.example.org",
-                                        host: "agg1.eqiad.example.org",
-                                        port: 7460,
-                                    },
-                                ],
+                                members: Listed(
+                                    [
+                                        AggregatorAddress {
+                                            name: "agg1.eqiad.example.org",
+                                            host: "agg1.eqiad.example.org",
+                                            port: 7460,
+                                        },
+                                    ],
+                                ),
+                            },
+                            DatacenterConfig {
+                                name: "codfw",
+                                members: Srv(
+                                    "_muster._udp.codfw.example.org",
+                                ),
                             },
                         ],
                         away_after: 1s,
