@@ -14,7 +14,7 @@ out=${DEB_OUT:-target/deb}
 case $profile in
     release) programs=target/release symbols=auto ;;
     # Line tables of a test build help nobody, and packing them takes longer than all the rest.
-    dev) programs=target/debug symbols=noautodbgsym ;;
+    dev) programs=target/debug symbols=noautodbgsym; export DEB_COMPRESSION="-Zgzip -z1" ;;
     *) echo "packaging/deb.sh: DEB_PROFILE is release or dev, not $profile" >&2; exit 2 ;;
 esac
 for program in muster-agent muster-aggregator musterctl; do
