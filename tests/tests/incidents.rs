@@ -58,6 +58,12 @@ fn everybody_is_live(rig: &Rig) {
         HOSTS.iter().map(|host| ((*host).to_owned(), "live".to_owned())).collect();
     for place in 0..rig.aggregators.len() {
         eventually("all hosts are live", PATIENCE, || (states(rig, place) == live).then_some(()));
+        // Each by its own knowledge, not only by asking the others.
+        let port = rig.aggregators[place].metrics;
+        let leases = format!("muster_aggregator_leases {}", HOSTS.len());
+        eventually("every aggregator has heard of all hosts", PATIENCE, || {
+            page(port, "/metrics").ok()?.contains(&leases).then_some(())
+        });
     }
 }
 

@@ -76,8 +76,7 @@ impl Pump {
 
     fn probe(&mut self, probe: u32, datacenter: usize, aggregator: &str) {
         let Some(target) = self.roster.target(datacenter, aggregator) else { return };
-        let (road, hello, tell) =
-            (self.road.clone(), self.hello(true), self.probe_tx.clone());
+        let (road, hello, tell) = (self.road.clone(), self.hello(true), self.probe_tx.clone());
         self.tasks.spawn(async move {
             let asked = attempt::probe(&road, &target, hello);
             let ok = matches!(tokio::time::timeout(PROBE_PATIENCE, asked).await, Ok(Ok(())));

@@ -163,10 +163,23 @@ async fn serve(door: &Door, listener: &Listener) {
             () = stopped(&mut draining) => break,
         }
     }
-    listener.stop();
-    let all_gone = async { while open.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(DRAIN_PATIENCE, all_gone).await;
+    let _ = tokio::time::timeout(DRAIN_PATIENCE, see_off(listener, &mut open)).await;
     listener.close(Close::Drain, "stop").await;
+}
+
+/// Waits until everybody has gone. Who comes meanwhile is told that we stop and goes elsewhere at
+/// once: a handshake that is refused would say that there is no room, and that is worth waiting for.
+async fn see_off(listener: &Listener, open: &mut JoinSet<()>) {
+    while !open.is_empty() {
+        tokio::select! {
+            arrival = listener.accept() => match arrival {
+                Some(Arrival::Peer(connection)) => connection.close(Close::Drain, "stop"),
+                Some(Arrival::Enrol(_)) => {}
+                None => return,
+            },
+            Some(_) = open.join_next() => {}
+        }
+    }
 }
 
 fn receive(door: &Door, arrival: Arrival, open: &mut JoinSet<()>) {

@@ -140,6 +140,9 @@ impl Own {
         );
         let hosts = self.roster.lock().unwrap_or_else(PoisonError::into_inner).hosts().count();
         page.gauge("muster_aggregator_hosts", &[(String::new(), hosts as f64)]);
+        let leases =
+            self.fleet.leases.lock().unwrap_or_else(PoisonError::into_inner).hosts().count();
+        page.gauge("muster_aggregator_leases", &[(String::new(), leases as f64)]);
         let incidents = self.fleet.incidents.lock().unwrap_or_else(PoisonError::into_inner);
         let open = |kind: &Kind| {
             let count = incidents.open().filter(|incident| incident.kind == *kind).count();
