@@ -1,10 +1,16 @@
 //! Listings on standard output: tables for people, JSON for programs.
 
-/// Prints a JSON document.
+use std::io::{ErrorKind, Write as _};
+
+/// Prints a JSON document. A reader that has seen enough (`| head`) is no error.
 pub fn print_json<T: serde::Serialize>(document: &T) {
-    match serde_json::to_string_pretty(document) {
-        Ok(text) => println!("{text}"),
-        Err(error) => eprintln!("cannot print JSON: {error}"),
+    let text = match serde_json::to_string_pretty(document) {
+        Ok(text) => text,
+        Err(error) => return eprintln!("cannot print JSON: {error}"),
+    };
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => eprintln!("cannot print: {error}"),
+        _ => {}
     }
 }
 
