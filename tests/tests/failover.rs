@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use muster_tests::rig::{
-    Agent, AgentOptions, Flow, PATIENCE, Rig, Rotation, TWO_AND_ONE, Writer, eventually, numbered,
+    Agent, AgentOptions, Flow, PATIENCE, Rig, Rotation, TWO_AND_ONE, Tally, Writer, eventually,
     text,
 };
 use nix::sys::signal::Signal;
@@ -99,14 +99,7 @@ fn agents_move_and_come_home_and_no_line_is_lost_or_doubled() {
     rig.aggregators[serving].start();
 
     let written = flow.end();
-    let limit = (2 * written).to_string();
-    let everything = ["logs", "line", "--json", "--limit", &limit];
-    let answer = eventually("every line, from all aggregators", PATIENCE, || {
-        let answer = rig.ask(&everything);
-        (answer.code == 0 && numbered(&answer).len() as u64 >= written).then_some(answer)
-    });
-    let expected: Vec<u64> = (0..written).collect();
-    assert!(numbered(&answer) == expected, "each of {written} lines exactly once");
+    Tally::settle(&rig, written, PATIENCE);
     println!("{written} lines, each exactly once");
     agent.stop();
 }

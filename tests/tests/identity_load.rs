@@ -9,7 +9,7 @@ use muster_link::ca::{Ca, HOST_TTL, Wish};
 use muster_link::identity::{Fresh, new_key_and_csr};
 use muster_link::{Identity, Role, system_clock};
 use muster_tests::rig::{
-    Agent, AgentOptions, Flow, PAIR, PATIENCE, Rig, Rotation, Writer, eventually, numbered, text,
+    Agent, AgentOptions, Flow, PAIR, PATIENCE, Rig, Rotation, Tally, Writer, eventually, text,
 };
 
 const NAME: &str = "db1.eqiad.test";
@@ -78,14 +78,7 @@ fn renewal_revocation_and_enrolment_lose_no_line() {
 
     let written = flow.end();
     assert!(written > kept, "lines went on while it was locked out");
-    let limit = (2 * written).to_string();
-    let everything = ["logs", "line", "--json", "--limit", &limit];
-    let answer = eventually("every line", PATIENCE, || {
-        let answer = rig.ask(&everything);
-        (answer.code == 0 && numbered(&answer).len() as u64 >= written).then_some(answer)
-    });
-    let expected: Vec<u64> = (0..written).collect();
-    assert!(numbered(&answer) == expected, "each of {written} lines exactly once");
+    Tally::settle(&rig, written, PATIENCE);
     println!("{written} lines, each exactly once");
     agent.stop();
 }

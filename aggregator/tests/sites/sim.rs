@@ -314,44 +314,35 @@ impl World {
     }
 
     fn beat(&mut self, host: usize, place: usize) {
-        let now = self.clock(place);
-        let Host { name, site, seq, .. } = &mut self.hosts[host];
-        *seq += 1;
-        let beat = Heartbeat { at: now, interval_s: BEAT_S as u32, backlog: Vec::new() };
-        let batch = StateBatch { records: vec![StateRecord::Heartbeat(beat)] };
-        let Aggregator { name: aggregator, running, .. } = &mut self.aggregators[place];
-        if let Some(running) = running {
-            let arrival = Arrival {
-                host: name,
-                datacenter: SITES[*site],
-                aggregator,
-                stream: StreamId([host as u8; 16]),
-                seq: Seq(*seq),
-            };
-            running.roster.on_batch(arrival, now, &batch);
-        }
+        let at = self.clock(place);
+        let beat = Heartbeat { at, interval_s: BEAT_S as u32, backlog: Vec::new() };
+        self.say(host, place, StateRecord::Heartbeat(beat));
     }
 
     /// The host says goodbye and ends.
     pub fn say_goodbye(&mut self, host: usize, reason: &str) {
         let Some((place, _)) = self.hosts[host].at.take() else { return };
-        let now = self.clock(place);
-        let Host { name, site, seq, alive, .. } = &mut self.hosts[host];
-        *seq += 1;
-        *alive = false;
-        let bye = StateRecord::Bye { at: now, reason: reason.to_owned() };
-        let Aggregator { name: aggregator, running, .. } = &mut self.aggregators[place];
-        if let Some(running) = running {
-            let arrival = Arrival {
-                host: name,
-                datacenter: SITES[*site],
-                aggregator,
-                stream: StreamId([host as u8; 16]),
-                seq: Seq(*seq),
-            };
-            running.roster.on_batch(arrival, now, &StateBatch { records: vec![bye] });
-        }
+        self.hosts[host].alive = false;
+        let bye = StateRecord::Bye { at: self.clock(place), reason: reason.to_owned() };
+        self.say(host, place, bye);
         self.disconnect(place, host);
+    }
+
+    /// The next record of the host, to the aggregator at `place` if it runs.
+    fn say(&mut self, host: usize, place: usize, record: StateRecord) {
+        let now = self.clock(place);
+        let Host { name, site, seq, .. } = &mut self.hosts[host];
+        *seq += 1;
+        let Aggregator { name: aggregator, running, .. } = &mut self.aggregators[place];
+        let Some(running) = running else { return };
+        let arrival = Arrival {
+            host: name,
+            datacenter: SITES[*site],
+            aggregator,
+            stream: StreamId([host as u8; 16]),
+            seq: Seq(*seq),
+        };
+        running.roster.on_batch(arrival, now, &StateBatch { records: vec![record] });
     }
 
     fn go_home(&mut self, host: usize, at: usize) {
