@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use muster_program::listing::print_line;
 use muster_program::runtime;
 
 use crate::app::App;
@@ -57,9 +58,9 @@ const BLOCKING_THREADS_MAX: usize = 4;
 
 fn check_config(path: &Path) -> Outcome {
     let config = Config::load(path)?;
-    println!("{}: ok", path.display());
+    print_line(format_args!("{}: ok", path.display()))?;
     if config.uplink.datacenters.is_empty() {
-        println!("note: no [[uplink.datacenter]]: records stay in the spool");
+        print_line("note: no [[uplink.datacenter]]: records stay in the spool")?;
     }
     Ok(ExitCode::SUCCESS)
 }

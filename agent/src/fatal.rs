@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use muster_program::exit;
+use muster_program::listing::PrintError;
 
 use crate::config::ConfigError;
 use crate::lanes::LaneError;
@@ -72,6 +73,9 @@ pub enum Fatal {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Standard output takes no more.
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// The operating system does not give what every program gets.
     #[error("cannot {what}")]
     System {
@@ -94,7 +98,9 @@ impl Fatal {
             Fatal::Listen { source, .. } | Fatal::NoAgent { source, .. } => {
                 exit::of_system(source, exit::UNAVAILABLE)
             }
-            Fatal::System { source, .. } => exit::of_system(source, exit::BUG),
+            Fatal::Print(PrintError(source)) | Fatal::System { source, .. } => {
+                exit::of_system(source, exit::BUG)
+            }
             Fatal::Usage(_) => exit::USAGE,
             _ => exit::UNAVAILABLE,
         })

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use muster_program::listing::print_line;
 use muster_program::runtime;
 
 use crate::app::App;
@@ -28,7 +29,7 @@ pub fn run(words: Words) -> Outcome {
         Verb::Run => run_aggregator(&words.config),
         Verb::CheckConfig => {
             Config::load(&words.config)?;
-            println!("{}: ok", words.config.display());
+            print_line(format_args!("{}: ok", words.config.display()))?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Init { organisation, join, token } => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use muster_program::exit;
+use muster_program::listing::PrintError;
 
 use crate::config::ConfigError;
 use crate::inbox::InboxError;
@@ -78,6 +79,9 @@ pub enum Fatal {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Standard output takes no more.
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// The operating system does not give what every program gets.
     #[error("cannot {what}")]
     System {
@@ -97,7 +101,9 @@ impl Fatal {
             }
             Fatal::Config(_) | Fatal::NoIdentity { .. } | Fatal::OtherName { .. } => exit::CONFIG,
             Fatal::Identity(_) | Fatal::NoAuthority { .. } => exit::CONFIG,
-            Fatal::System { source, .. } => exit::of_system(source, exit::BUG),
+            Fatal::Print(PrintError(source)) | Fatal::System { source, .. } => {
+                exit::of_system(source, exit::BUG)
+            }
             Fatal::Usage(_) => exit::USAGE,
             _ => exit::UNAVAILABLE,
         })

@@ -6,7 +6,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use muster_tests::rig::program;
 
@@ -173,6 +173,38 @@ fn manuals_and_completions() {
             let script = output(&["completions", shell]);
             assert!(script.contains(name) && script.lines().count() > 20, "{name} {shell}");
         }
+    }
+}
+
+/// `| head` is a normal end, a full disk is an error; neither is a panic.
+#[test]
+fn listings_whose_reader_has_gone_and_a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("it.toml");
+    std::fs::write(&config, "").unwrap();
+    let listings: [&[&str]; 5] = [
+        &["check-config"],
+        &["checks", "list", "--json"],
+        &["checks", "list"],
+        &["metrics", "--json"],
+        &["metrics"],
+    ];
+    for words in listings {
+        let start = |out: Stdio| {
+            let mut command = Command::new(program("muster-agent"));
+            command.arg("--config").arg(&config).args(words);
+            command.stdout(out).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = start(writer.into()).wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = start(full.into()).wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(70), "{words:?}: {said}");
+        assert!(said.contains("cannot print: No space left on device"), "{words:?}: {said}");
     }
 }
 

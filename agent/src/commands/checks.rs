@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use muster_program::listing::{print_json, table};
+use muster_program::listing::{print_json, print_line, table};
 use muster_proto::verdict::Verdict;
 use serde_json::json;
 
@@ -49,14 +49,14 @@ fn list(findings: &[Finding], json: bool) -> Outcome {
                 })
             })
             .collect();
-        print_json(&rows);
+        print_json(&rows)?;
     } else {
         let mut rows = table(&["check", "here", "urgency", "what it watches"]);
         for entry in catalogue() {
             let count = here.get(entry.id).map_or_else(|| "-".to_owned(), usize::to_string);
             rows.add_row([entry.id, &count, entry.urgency.name(), entry.summary]);
         }
-        println!("{rows}");
+        print_line(rows)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -70,13 +70,13 @@ fn verdicts(mut findings: Vec<Finding>, json: bool) -> Outcome {
                 "message": finding.message, "evidence": finding.evidence,
             })
         };
-        print_json(&findings.iter().map(row).collect::<Vec<_>>());
+        print_json(&findings.iter().map(row).collect::<Vec<_>>())?;
     } else {
         let mut rows = table(&["verdict", "check", "instance", "message"]);
         for finding in &findings {
             rows.add_row([finding.verdict.name(), finding.id, &finding.instance, &finding.message]);
         }
-        println!("{rows}");
+        print_line(rows)?;
     }
     let good = findings.iter().all(|finding| finding.verdict == Verdict::Ok);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use muster_link::Role;
 use muster_link::enrol::{Enrolment, enrol};
 use muster_link::token::Token;
+use muster_program::listing::print_line;
 
 use super::Outcome;
 use crate::app::identity_dir;
@@ -34,7 +35,8 @@ pub(super) fn run(config: &Config, token: &str, aggregator: &str, name: Option<S
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     let identity =
         runtime.block_on(enrol(&asked, &dir)).map_err(|error| Fatal::Enrol(Box::new(error)))?;
-    println!("enrolled as {}; certificate in {}", identity.name(), dir.display());
+    let (name, dir) = (identity.name(), dir.display());
+    print_line(format_args!("enrolled as {name}; certificate in {dir}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

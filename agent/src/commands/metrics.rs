@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use muster_program::listing::print_json;
+use muster_program::listing::{print, print_json};
 
 use super::{Outcome, config_if_any};
 use crate::facts::clock::Clock;
@@ -18,11 +18,11 @@ pub(super) fn show(config: &Path, json: bool) -> Outcome {
     let out = scraper.scrape(clock.utc, clock.mono);
     let dict = out.dict.unwrap_or_default();
     if json {
-        print_json(&rows(&dict, &out.scrape));
+        print_json(&rows(&dict, &out.scrape))?;
     } else {
         let mut text = String::new();
         exposition(&dict, &out.scrape, &mut text);
-        print!("{text}");
+        print(text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use muster_program::listing::{print_json, table};
+use muster_program::listing::{print_json, print_line, table};
 use muster_proto::frame::{self, Kind};
 use muster_proto::lane::Lane;
 use muster_proto::log::parse_log;
@@ -29,18 +29,18 @@ pub(super) fn run(config: &Config, verb: SpoolVerb) -> Outcome {
         SpoolVerb::Ls { lane, json } => {
             let listings = each(&chosen(lane), dir, tool::ls)?;
             if json {
-                print_json(&listings.iter().map(listing_json).collect::<Vec<_>>())
+                print_json(&listings.iter().map(listing_json).collect::<Vec<_>>())?;
             } else {
-                print_listings(&listings)
+                print_line(listing_table(&listings))?;
             }
             Ok(ExitCode::SUCCESS)
         }
         SpoolVerb::Verify { lane, json } => {
             let verified = each(&chosen(lane), dir, tool::verify)?;
             if json {
-                print_json(&verified.iter().map(verified_json).collect::<Vec<_>>())
+                print_json(&verified.iter().map(verified_json).collect::<Vec<_>>())?;
             } else {
-                verified.iter().for_each(print_verified)
+                verified.iter().flat_map(verified_lines).try_for_each(print_line)?;
             }
             let sound = verified.iter().all(|(_, verified)| verified.is_sound());
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -86,7 +86,7 @@ fn stream_text(listing: &Listing) -> String {
         .map_or_else(String::new, |stream| muster_proto::ids::StreamId(stream).to_string())
 }
 
-fn print_listings(listings: &[(Lane, Listing)]) {
+fn listing_table(listings: &[(Lane, Listing)]) -> impl std::fmt::Display + use<> {
     let mut rows =
         table(&["lane", "stream", "first", "next", "acked", "segments", "on disk", "missing"]);
     for (lane, listing) in listings {
@@ -102,7 +102,7 @@ fn print_listings(listings: &[(Lane, Listing)]) {
             listing.missing.len().to_string(),
         ]);
     }
-    println!("{rows}");
+    rows
 }
 
 fn verified_json((lane, verified): &(Lane, Verified)) -> Value {
@@ -118,21 +118,19 @@ fn verified_json((lane, verified): &(Lane, Verified)) -> Value {
     })
 }
 
-fn print_verified((lane, verified): &(Lane, Verified)) {
+fn verified_lines((lane, verified): &(Lane, Verified)) -> Vec<String> {
     let word = if verified.is_sound() { "sound" } else { "DAMAGED" };
-    println!(
+    let mut lines = vec![format!(
         "{lane}: {word}, {} frames of {} bytes in {} segments",
         verified.entries, verified.bytes, verified.segments
-    );
-    for damaged in &verified.damaged {
-        println!(
-            "  segment {} is damaged from byte {} to {}",
-            damaged.segment, damaged.at, damaged.until
-        );
-    }
-    for (from, to) in &verified.missing {
-        println!("  frames {from} to {to} are missing");
-    }
+    )];
+    lines.extend(verified.damaged.iter().map(|damaged| {
+        let (segment, at, until) = (damaged.segment, damaged.at, damaged.until);
+        format!("  segment {segment} is damaged from byte {at} to {until}")
+    }));
+    let missing = |(from, to): &(u64, u64)| format!("  frames {from} to {to} are missing");
+    lines.extend(verified.missing.iter().map(missing));
+    lines
 }
 
 fn export(dir: PathBuf, (from, to): (u64, u64), raw: bool) -> Outcome {
@@ -178,12 +176,12 @@ fn repair(dir: PathBuf) -> Outcome {
     let lost = |verified: &Verified| -> u64 {
         verified.missing.iter().map(|(from, to)| to - from + 1).sum()
     };
-    println!(
+    print_line(format_args!(
         "{} segments rewritten, {} put aside; {} good frames kept, {} lost",
         repaired.rewritten.len(),
         repaired.put_aside.len(),
         repaired.after.entries,
         lost(&repaired.after),
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

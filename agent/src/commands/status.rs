@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use muster_program::listing::{print_json, table};
+use muster_program::listing::{print_json, print_line, table};
 
 use super::Outcome;
 use crate::config::Config;
@@ -13,44 +13,42 @@ pub(super) fn show(config: &Config, json: bool) -> Outcome {
     let socket = socket_path(&config.run_dir);
     let status = ask(&config.run_dir).map_err(|source| Fatal::NoAgent { socket, source })?;
     if json {
-        print_json(&status);
+        print_json(&status)?;
     } else {
-        print_text(&status);
+        print_line(lines(&status).join("\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_text(status: &Status) {
-    println!("host        {} ({})", status.host, status.datacenter);
-    println!("version     {}, up {} s", status.agent_version, status.uptime_s);
-    println!("memory      {:.1} MiB", status.rss_bytes as f64 / 1_048_576.0);
+fn lines(status: &Status) -> Vec<String> {
     let aggregator = if status.aggregator.is_empty() { "-" } else { &status.aggregator };
-    println!("uplink      {} {aggregator}", status.uplink);
-    if let Some(ago) = status.last_ack_s {
-        println!("last ack    {ago} s ago");
-    }
-    if let Some(last) = &status.last_switch {
-        println!(
+    let mut lines = vec![
+        format!("host        {} ({})", status.host, status.datacenter),
+        format!("version     {}, up {} s", status.agent_version, status.uptime_s),
+        format!("memory      {:.1} MiB", status.rss_bytes as f64 / 1_048_576.0),
+        format!("uplink      {} {aggregator}", status.uplink),
+    ];
+    lines.extend(status.last_ack_s.map(|ago| format!("last ack    {ago} s ago")));
+    lines.extend(status.last_switch.as_ref().map(|last| {
+        format!(
             "switches    {}, last {} s ago from {} to {}, {:.2} s without an ack",
             status.switches,
             last.ago_s,
             last.from,
             last.to,
             last.silent_ms as f64 / 1000.0
-        );
-    }
+        )
+    }));
     if !status.uplink_error.is_empty() {
-        println!("last error  {}", status.uplink_error);
+        lines.push(format!("last error  {}", status.uplink_error));
     }
     let checks = &status.checks;
-    println!(
+    lines.push(format!(
         "checks      {} ok, {} warn, {} crit, {} unknown",
         checks.ok, checks.warn, checks.crit, checks.unknown
-    );
-    println!("logs        {} lines, {} files", status.log_lines, status.log_files);
-    for problem in &status.log_problems {
-        println!("            {problem}");
-    }
+    ));
+    lines.push(format!("logs        {} lines, {} files", status.log_lines, status.log_files));
+    lines.extend(status.log_problems.iter().map(|problem| format!("            {problem}")));
     let mut lanes = table(&["lane", "waiting", "on disk", "budget", "dropped", "disk"]);
     for lane in &status.lanes {
         lanes.add_row([
@@ -62,5 +60,6 @@ fn print_text(status: &Status) {
             lane.refused.clone().unwrap_or_else(|| "ok".to_owned()),
         ]);
     }
-    println!("{lanes}");
+    lines.push(lanes.to_string());
+    lines
 }

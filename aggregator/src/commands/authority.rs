@@ -8,7 +8,7 @@ use muster_link::ca::{Ca, Which, Wish};
 use muster_link::enrol::{Enrolment, enrol};
 use muster_link::identity::{Fresh, Identity, new_key_and_csr};
 use muster_link::token::{Terms, Token};
-use muster_program::listing::{print_json, table};
+use muster_program::listing::{print_json, print_line, table};
 use muster_proto::clock::Utc;
 use serde_json::json;
 
@@ -33,11 +33,11 @@ pub(super) fn init(config: &Config, organisation: &str) -> Outcome {
     let roots = [ca.certificate().to_vec()];
     let fresh = Fresh { key_pem: &key.key_pem, chain: &certified.chain, roots: &roots };
     Identity::install(&dir, &fresh).map_err(Fatal::Identity)?;
-    println!("authority   {}", config.ca_dir.display());
-    println!("certificate {} for {}", dir.display(), config.name);
-    println!(
-        "next        muster-aggregator run; then muster-aggregator token create for each host"
-    );
+    print_line(format_args!("authority   {}", config.ca_dir.display()))?;
+    print_line(format_args!("certificate {} for {}", dir.display(), config.name))?;
+    print_line(
+        "next        muster-aggregator run; then muster-aggregator token create for each host",
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,7 +65,7 @@ pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     let identity =
         runtime.block_on(enrol(&asked, &dir)).map_err(|error| Fatal::Join(Box::new(error)))?;
-    println!("certificate {} for {}", dir.display(), identity.name());
+    print_line(format_args!("certificate {} for {}", dir.display(), identity.name()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,12 +109,12 @@ pub(super) fn token(config: &Config, verb: TokenVerb) -> Outcome {
     let names = host.unwrap_or_else(|| "*".to_owned());
     let terms = Terms { role, names, uses, expires_at: now.after(ttl) };
     let token = open(config)?.create_token(terms, now)?;
-    println!("{token}");
+    print_line(token)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn api_token(config: &Config, reader: &Reader, expires_at: Utc) -> Outcome {
-    println!("{}", tokens::create(&config.state_dir, reader, expires_at)?);
+    print_line(tokens::create(&config.state_dir, reader, expires_at)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -125,7 +125,7 @@ pub(super) fn cert(config: &Config, verb: CertVerb) -> Outcome {
         CertVerb::Ls { json } => list(&ca, json),
         CertVerb::Revoke { name } => {
             let revoked = ca.revoke(Which::Name(&name), utc_now())?;
-            println!("{} certificates of {name} revoked", revoked.len());
+            print_line(format_args!("{} certificates of {name} revoked", revoked.len()))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -142,7 +142,7 @@ fn list(ca: &Ca, json: bool) -> Outcome {
                 "expires_at": entry.expires_at.as_secs(), "revoked": is_revoked(&entry.serial),
             })
         };
-        print_json(&issued.iter().map(row).collect::<Vec<_>>());
+        print_json(&issued.iter().map(row).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = table(&["name", "role", "serial", "expires", "state"]);
@@ -152,6 +152,6 @@ fn list(ca: &Ca, json: bool) -> Outcome {
         let serial = muster_link::crypto::hex(&entry.serial);
         rows.add_row([&entry.name, entry.role.name(), &serial, &expires.to_string(), state]);
     }
-    println!("{rows}");
+    print_line(rows)?;
     Ok(ExitCode::SUCCESS)
 }

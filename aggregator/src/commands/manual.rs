@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use muster_program::listing::print;
 use muster_program::manual::{self, Manual};
 
 use super::Outcome;
@@ -11,20 +12,17 @@ use crate::cli::{ENVIRONMENT, EXIT_CODES, FILES, Words};
 use crate::fatal::Fatal;
 
 pub(super) fn completions(shell: clap_complete::Shell) -> Outcome {
-    print(&manual::completions(shell, Words::command()))
+    print(manual::completions(shell, Words::command()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn page() -> Outcome {
-    print(&own_page().map_err(failed)?)
-}
-
-fn print(bytes: &[u8]) -> Outcome {
-    manual::print(bytes).map_err(failed)?;
+    print(own_page().map_err(failed)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn failed(source: io::Error) -> Fatal {
-    Fatal::System { what: "print the manual page", source }
+    Fatal::System { what: "write the manual page", source }
 }
 
 /// muster-aggregator(1).

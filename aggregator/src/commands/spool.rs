@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use muster_program::listing::{print_json, table};
+use muster_program::listing::{print_json, print_line, table};
 use muster_proto::lane::Lane;
 use muster_spool::{SpoolError, tool};
 use serde_json::json;
@@ -27,7 +27,8 @@ pub(super) fn run(config: &Config, verb: SpoolVerb) -> Outcome {
             let dir = spool_dir(&config.state_dir, lane.into());
             let repaired = tool::repair(&dir).map_err(failed(&dir))?;
             let kept = repaired.after.entries;
-            println!("{} segments rewritten; {kept} good frames kept", repaired.rewritten.len());
+            let rewritten = repaired.rewritten.len();
+            print_line(format_args!("{rewritten} segments rewritten; {kept} good frames kept"))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -60,9 +61,9 @@ fn ls(dirs: &[(Lane, PathBuf)], json: bool) -> Outcome {
         }));
     }
     if json {
-        print_json(&documents)
+        print_json(&documents)?;
     } else {
-        println!("{rows}")
+        print_line(rows)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -75,7 +76,8 @@ fn verify(dirs: &[(Lane, PathBuf)], json: bool) -> Outcome {
         sound &= verified.is_sound();
         if !json {
             let word = if verified.is_sound() { "sound" } else { "DAMAGED" };
-            println!("{lane}: {word}, {} frames of {} bytes", verified.entries, verified.bytes);
+            let (entries, bytes) = (verified.entries, verified.bytes);
+            print_line(format_args!("{lane}: {word}, {entries} frames of {bytes} bytes"))?;
         }
         documents.push(json!({
             "lane": lane.name(), "sound": verified.is_sound(), "entries": verified.entries,
@@ -83,7 +85,7 @@ fn verify(dirs: &[(Lane, PathBuf)], json: bool) -> Outcome {
         }));
     }
     if json {
-        print_json(&documents);
+        print_json(&documents)?;
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -97,17 +97,6 @@ pub fn completions(shell: Shell, mut command: Command) -> Vec<u8> {
     script
 }
 
-/// Writes a page or a script to standard output. A reader that has enough (head) is a normal end.
-///
-/// # Errors
-/// Any other error of the output.
-pub fn print(bytes: &[u8]) -> io::Result<()> {
-    match io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// For tests: is `path` what the program prints? With `MUSTER_BLESS=1` it is written anew first.
 ///
 /// # Panics
