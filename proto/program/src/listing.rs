@@ -25,7 +25,7 @@ pub fn print(bytes: impl AsRef<[u8]>) -> Result<(), PrintError> {
 /// Prints a text, a table or anything else that has words, and ends the line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_line(text: impl Display) -> Result<(), PrintError> {
     print(format!("{text}\n"))
 }
@@ -33,7 +33,7 @@ pub fn print_line(text: impl Display) -> Result<(), PrintError> {
 /// Prints a JSON document.
 ///
 /// # Errors
-/// As [`print`]; also when the document has no form in JSON.
+/// As [`print()`]; also when the document has no form in JSON.
 pub fn print_json<T: serde::Serialize>(document: &T) -> Result<(), PrintError> {
     let text = serde_json::to_string_pretty(document).map_err(io::Error::other);
     print_line(text.map_err(PrintError)?)
