@@ -21,6 +21,7 @@ use muster_link::{Dialer, IdentityStore, Tuning};
 use muster_program::notify::Notify;
 use muster_program::pulse::Pulse;
 use muster_program::runtime::told_to_stop;
+use muster_program::socket;
 use muster_proto::clock::Mono;
 use muster_proto::frame::Sealer;
 use muster_proto::lane::Lane;
@@ -112,10 +113,9 @@ impl App {
         let state = open(Lane::State, config.spool.state_bytes)?;
         let metrics = open(Lane::Metrics, config.spool.metrics_bytes)?;
         let logs = open(Lane::Logs, config.spool.logs_bytes)?;
-        let status = status::bind(&config.run_dir).map_err(|source| Fatal::Listen {
-            what: status::socket_path(&config.run_dir).display().to_string(),
-            source,
-        })?;
+        let path = status::socket_path(&config.run_dir);
+        let status = socket::bind(&path, status::SOCKET_MODE)
+            .map_err(|source| Fatal::Listen { what: path.display().to_string(), source })?;
         let exporter = bind_exporter(&config).await?;
         let began = Instant::now();
         let dialer = Arc::new(dialer);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use muster_policy::document;
 use muster_program::lane::LaneName;
 
 /// How a run can end; also a section of the manual page.
@@ -31,7 +32,7 @@ pub const FILES: &[(&str, &str)] = &[
     max_term_width = 100,
     disable_help_subcommand = true,
     subcommand_value_name = "COMMAND",
-    after_help = format!("Exit codes: {EXIT_CODES}\nEnvironment: {ENVIRONMENT}\nManual: muster-agent man | man -l -")
+    after_help = format!("Exit codes: {EXIT_CODES}\nEnvironment: {ENVIRONMENT}\nManual: muster-agent man | man -l -\nCompletions: muster-agent completions bash|zsh|fish")
 )]
 pub struct Words {
     /// Configuration file. The *.toml of the directory agent.d beside it are laid over it in name order.
@@ -82,7 +83,7 @@ pub enum Verb {
         #[arg(long, value_name = "AGGREGATOR")]
         aggregator: String,
         /// Name for the certificate [default: `name` of `[host]`, else this host's name]
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = parse_host_name)]
         name: Option<String>,
     },
     /// Look into the spool: the frames that wait for an aggregator.
@@ -108,6 +109,10 @@ pub enum Verb {
     },
 }
 
+fn parse_host_name(text: &str) -> Result<String, String> {
+    document::parse_host_name(text)
+}
+
 /// `checks …`
 #[derive(Debug, Subcommand)]
 pub enum ChecksVerb {
@@ -131,6 +136,9 @@ pub enum ChecksVerb {
 #[derive(Debug, Subcommand)]
 pub enum SpoolVerb {
     /// Segments, positions and cursors of each lane.
+    ///
+    /// Shows what is committed. A running agent notes an ack on disk with its next commit, so its own word
+    /// (muster-agent status) may be ahead. On disk counts free segments, too, that wait for use.
     Ls {
         /// Only this lane.
         #[arg(long)]

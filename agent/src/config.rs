@@ -24,7 +24,8 @@ mod uplink;
 
 pub use checks::CheckConfig;
 pub use logs::{FileConfig, JournaldConfig, LogsConfig};
-pub use uplink::{AggregatorAddress, DatacenterConfig, Members, UplinkConfig};
+pub use muster_policy::document::AggregatorAddress;
+pub use uplink::{DatacenterConfig, Members, UplinkConfig};
 
 /// Everything the agent was told.
 #[derive(Debug, Clone)]
@@ -227,7 +228,7 @@ warn = "much"
                 agent.toml:4:1: unknown key `host.datacentre`
                     hint: did you mean `datacenter`?
                 agent.toml:8:16: wrong value of `uplink.datacenter.aggregators`
-                    hint: "agg1.eqiad.example.org" is not name:port, e.g. "agg1.eqiad.example.org:7460"
+                    hint: "agg1.eqiad.example.org" is not name:port, e.g. "agg1.eqiad.example.org:7460", or name@address:port
                 agent.toml:11:12: wrong value of `metrics.interval`
                     hint: "15" is not a span of time such as "15s", "5m", "12h" or "90d"
                 agent.toml:13:1: `logs.file.paths` is missing

@@ -336,11 +336,14 @@ impl Report {
                 dropped: view.dropped,
             }
         });
+        let counts = self.parts.logs.as_ref().map(|stats| stats.counts()).unwrap_or_default();
         OwnFacts {
             spools: spools.collect(),
             uplink: Some(self.uplink_facts(clock)),
             certificate: Some(self.certificate_facts()),
             rss_bytes: own_rss_bytes(),
+            log_files: counts.files_known,
+            log_lost_bytes: counts.lost_bytes,
             logs: self.log_facts(),
         }
     }
@@ -369,14 +372,18 @@ impl Report {
 
     fn log_facts(&self) -> Vec<LogFacts> {
         let Some(stats) = &self.parts.logs else { return Vec::new() };
-        let unreadable: BTreeMap<_, _> = stats.unreadable().into_iter().collect();
-        let fact = |(path, why): (std::path::PathBuf, String)| LogFacts {
-            name: path.display().to_string(),
-            unreadable: Some(why),
-            behind_bytes: 0,
-            lost: 0,
+        let mut found: BTreeMap<std::path::PathBuf, LogFacts> = BTreeMap::new();
+        let mut fact = |path: std::path::PathBuf, set: &dyn Fn(&mut LogFacts)| {
+            let name = path.display().to_string();
+            set(found.entry(path).or_insert(LogFacts { name, ..LogFacts::default() }));
         };
-        unreadable.into_iter().map(fact).collect()
+        for (path, why) in stats.unreadable() {
+            fact(path, &|fact| fact.unreadable = Some(why.clone()));
+        }
+        for (path, bytes) in stats.behind() {
+            fact(path, &|fact| fact.behind_bytes = bytes);
+        }
+        found.into_values().collect()
     }
 }
 

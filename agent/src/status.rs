@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 
+/// Mode of the socket.
+pub const SOCKET_MODE: u32 = 0o660;
 /// A reader that does not read is cut off after this.
 const WRITE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -124,23 +126,6 @@ impl fmt::Display for Status {
 /// Where the socket of an agent lies.
 pub fn socket_path(run_dir: &Path) -> PathBuf {
     run_dir.join("agent.sock")
-}
-
-/// Binds the socket, replacing one that a dead agent left. Mode 0660.
-///
-/// # Errors
-/// The directory cannot be made or the socket cannot be bound.
-pub fn bind(run_dir: &Path) -> io::Result<UnixListener> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::create_dir_all(run_dir)?;
-    let path = socket_path(run_dir);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
 }
 
 /// Answers every connection with what `look` sees.

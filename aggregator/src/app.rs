@@ -19,6 +19,7 @@ use muster_link::{Dialer, EndpointKeys, IdentityStore, Tuning};
 use muster_program::notify::Notify;
 use muster_program::pulse::Pulse;
 use muster_program::runtime::told_to_stop;
+use muster_program::socket;
 use muster_proto::clock::Utc;
 use muster_proto::lane::Lane;
 use muster_proto::talk::intake::Speaker;
@@ -153,11 +154,7 @@ fn open_inboxes(config: &Config) -> Result<Vec<ClosedInbox>, Fatal> {
 }
 
 fn bind_socket(config: &Config) -> Result<UnixListener, Fatal> {
-    if let Some(folder) = config.socket.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| Fatal::System { what: "make the socket's directory", source })?;
-    }
-    serve::bind_socket(&config.socket).map_err(|error| Fatal::Listen {
+    socket::bind(&config.socket, serve::SOCKET_MODE).map_err(|error| Fatal::Listen {
         what: config.socket.display().to_string(),
         source: Box::new(error),
     })

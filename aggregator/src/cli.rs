@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_program::lane::LaneName;
 
 /// How a run can end; also a section of the manual page.
@@ -31,10 +31,7 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("/var/lib/muster/aggregator/metrics", "Samples: one SQLite file a UTC day."),
     ("/var/lib/muster/aggregator/state.db", "The roster: hosts and their checks."),
-    (
-        "/var/lib/muster/aggregator/api.tokens",
-        "Hashes of the API's tokens. Remove a line to end a token at once.",
-    ),
+    ("/var/lib/muster/aggregator/api.tokens", "Hashes of the API's tokens."),
     (
         "/run/muster/aggregator.sock",
         "The API for musterctl on this machine: root, our user, group muster-admin.",
@@ -52,7 +49,7 @@ pub const FILES: &[(&str, &str)] = &[
     max_term_width = 100,
     disable_help_subcommand = true,
     subcommand_value_name = "COMMAND",
-    after_help = format!("Exit codes: {EXIT_CODES}\nEnvironment: {ENVIRONMENT}\nManual: muster-aggregator man | man -l -")
+    after_help = format!("Exit codes: {EXIT_CODES}\nEnvironment: {ENVIRONMENT}\nManual: muster-aggregator man | man -l -\nCompletions: muster-aggregator completions bash|zsh|fish")
 )]
 pub struct Words {
     /// Configuration file. The *.toml of the directory aggregator.d beside it are laid over it in name order.
@@ -126,23 +123,38 @@ pub enum Verb {
 #[derive(Debug, Subcommand)]
 pub enum TokenVerb {
     /// Make a token and print it. Only its hash is kept: this is the one time it is seen.
-    Create {
-        /// How long it may be used: 30m, 1h, 90d.
-        #[arg(long, default_value = "1h", value_parser = parse_span, value_name = "SPAN")]
-        ttl: Duration,
-        /// How many certificates it may fetch; not for roles reader and admin.
-        #[arg(long, default_value_t = 1, value_name = "N")]
-        uses: u32,
-        /// Only for host names that match this glob [default: any]; for roles reader and admin: whose token it is
-        #[arg(long, value_name = "GLOB")]
-        host: Option<String>,
-        /// What it is for.
-        #[arg(long, default_value = "agent")]
-        role: RoleName,
-        /// Restricted log class that a reader may read; several times for several. Only for role reader.
-        #[arg(long = "class", value_name = "CLASS", value_parser = parse_class)]
-        classes: Vec<String>,
+    Create(NewToken),
+    /// Every token that is known here, and whether it still opens anything.
+    Ls {
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
     },
+    /// End a token at once. Certificates that it fetched stay good: see cert revoke.
+    Revoke {
+        /// Its id, as token ls shows it.
+        id: String,
+    },
+}
+
+/// What a new token is good for.
+#[derive(Debug, Args)]
+pub struct NewToken {
+    /// How long it may be used: 30m, 1h, 90d.
+    #[arg(long, default_value = "1h", value_parser = parse_span, value_name = "SPAN")]
+    pub ttl: Duration,
+    /// How many certificates it may fetch; not for roles reader and admin. [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub uses: Option<u32>,
+    /// Only for host names that match this glob [default: any]; for roles reader and admin: whose token it is
+    #[arg(long, value_name = "GLOB", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub host: Option<String>,
+    /// What it is for.
+    #[arg(long, default_value = "agent")]
+    pub role: RoleName,
+    /// Restricted log class that a reader may read; several times for several. Only for role reader.
+    #[arg(long = "class", value_name = "CLASS", value_parser = parse_class)]
+    pub classes: Vec<String>,
 }
 
 /// `cert …`
@@ -165,6 +177,8 @@ pub enum CertVerb {
 #[derive(Debug, Subcommand)]
 pub enum SpoolVerb {
     /// Segments, positions and cursors of each lane.
+    ///
+    /// Shows what is committed. On disk counts free segments, too, that wait for use.
     Ls {
         /// Print JSON instead of a table.
         #[arg(long)]

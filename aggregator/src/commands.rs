@@ -16,6 +16,7 @@ use crate::fatal::Fatal;
 mod authority;
 mod manual;
 mod spool;
+mod token;
 
 /// What a verb gives back: an exit code, or what ended it.
 pub type Outcome = Result<ExitCode, Fatal>;
@@ -39,7 +40,7 @@ pub fn run(words: Words) -> Outcome {
                 None => authority::init(&config, &organisation),
             }
         }
-        Verb::Token { verb } => authority::token(&load_as_owner(&words.config)?, verb),
+        Verb::Token { verb } => token::run(&load_as_owner(&words.config)?, verb),
         Verb::Cert { verb } => authority::cert(&load_as_owner(&words.config)?, verb),
         Verb::Spool { verb } => spool::run(&load_as_owner(&words.config)?, verb),
         Verb::Completions { shell } => manual::completions(shell),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use muster_policy::document::{
     self, Complaints, Document, Section, SourceText, parse_address, parse_bytes, parse_class,
-    parse_host_name, parse_path, parse_word,
+    parse_host_and_port, parse_host_name, parse_path, parse_span, parse_word,
 };
 
 pub use muster_policy::document::ConfigError;
@@ -125,7 +125,7 @@ impl Config {
             metrics: listen.parse("metrics", parse_address),
             peers: root.sections("peer").into_iter().filter_map(settle_peer).collect(),
             classes: settle_classes(root.section("class")),
-            metrics_retention: metrics.span("retention").unwrap_or(30 * DAY),
+            metrics_retention: metrics.parse("retention", parse_retention).unwrap_or(30 * DAY),
             store: settle_store(root.section("store")),
         };
         for section in [section, listen, metrics, root] {
@@ -151,7 +151,7 @@ fn settle_peer(section: Section<'_>) -> Option<PeerConfig> {
     let hint = "a peer has name, datacenter and address";
     let name = section.required("name", parse_host_name, hint);
     let datacenter = section.required("datacenter", parse_word, hint);
-    let address = section.required("address", host_and_port, hint);
+    let address = section.required("address", parse_host_and_port, hint);
     section.finish();
     Some(PeerConfig { name: name?, datacenter: datacenter?, address: address? })
 }
@@ -161,7 +161,7 @@ fn settle_classes(section: Section<'_>) -> BTreeMap<String, ClassConfig> {
     for (name, section) in section.named() {
         let default = ClassConfig::default();
         let class = ClassConfig {
-            retention: section.span("retention").unwrap_or(default.retention),
+            retention: section.parse("retention", parse_retention).unwrap_or(default.retention),
             restricted: section.boolean("restricted").unwrap_or(default.restricted),
         };
         match parse_class(&name) {
@@ -174,16 +174,16 @@ fn settle_classes(section: Section<'_>) -> BTreeMap<String, ClassConfig> {
 }
 
 fn settle_store(section: Section<'_>) -> StoreConfig {
-    let at_least = |key: &'static str, least: u64, default: u64| {
-        let amount = section.parse(key, |text| {
-            let bytes = parse_bytes(text)?;
-            if bytes < least { Err(format!("at least {least} bytes")) } else { Ok(bytes) }
+    let at_least = |key: &'static str, least_mib: u64, default: u64| {
+        let amount = section.parse(key, |text| match parse_bytes(text)? {
+            bytes if bytes < least_mib * MIB => Err(format!("at least \"{least_mib}MiB\"")),
+            bytes => Ok(bytes),
         });
         amount.unwrap_or(default)
     };
     let store = StoreConfig {
-        inbox_bytes: at_least("inbox", 64 * MIB, 4096 * MIB),
-        seal_bytes: at_least("seal_bytes", MIB, 64 * MIB),
+        inbox_bytes: at_least("inbox", 64, 4096 * MIB),
+        seal_bytes: at_least("seal_bytes", 1, 64 * MIB),
         seal_age: section.span("seal_age").unwrap_or(Duration::from_secs(900)),
     };
     section.finish();
@@ -194,15 +194,16 @@ fn any(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
 }
 
-fn optional_address(text: &str) -> Result<Option<SocketAddr>, String> {
-    if text == "off" { Ok(None) } else { parse_address(text).map(Some) }
+/// Day files are kept or removed whole.
+fn parse_retention(text: &str) -> Result<Duration, String> {
+    match parse_span(text)? {
+        kept if kept < DAY => Err("at least \"1d\": whole days are kept".to_owned()),
+        kept => Ok(kept),
+    }
 }
 
-fn host_and_port(text: &str) -> Result<String, String> {
-    let wrong = || format!("\"{text}\" is not host:port, e.g. \"agg2.eqiad.example.org:7460\"");
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let fits = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0);
-    if fits { Ok(text.to_owned()) } else { Err(wrong()) }
+fn optional_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" { Ok(None) } else { parse_address(text).map(Some) }
 }
 
 #[cfg(test)]
@@ -274,6 +275,46 @@ restricted = true
                     },
                 }"#]],
         );
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        check(
+            r#"
+[aggregator]
+name = "agg1"
+datacenter = "eqiad"
+[class.web]
+retention = "0d"
+[metrics]
+retention = "23h"
+[store]
+inbox = "1MiB"
+seal_bytes = "1KB"
+[[peer]]
+name = "agg2"
+datacenter = "eqiad"
+address = "a@b@c:1"
+"#,
+            expect![[r#"
+                aggregator.toml:6:13: wrong value of `class.web.retention`
+                    hint: at least "1d": whole days are kept
+                aggregator.toml:8:13: wrong value of `metrics.retention`
+                    hint: at least "1d": whole days are kept
+                aggregator.toml:10:9: wrong value of `store.inbox`
+                    hint: at least "64MiB"
+                aggregator.toml:11:14: wrong value of `store.seal_bytes`
+                    hint: at least "1MiB"
+                aggregator.toml:15:11: wrong value of `peer.address`
+                    hint: "a@b@c:1" is not host:port, e.g. "agg2.eqiad.example.org:7460"
+                5 mistakes"#]],
+        );
+        check("", expect![[r#"
+            aggregator.toml:1:1: `aggregator.name` is missing
+                hint: the name in this aggregator's certificate
+            aggregator.toml:1:1: `aggregator.datacenter` is missing
+                hint: say where this aggregator stands
+            2 mistakes"#]]);
     }
 
     #[test]

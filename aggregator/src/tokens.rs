@@ -29,8 +29,8 @@ const PREFIX: &str = "msta_";
 /// Why a token cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
-    /// The file cannot be written.
-    #[error("cannot write {path}")]
+    /// The file cannot be read or written.
+    #[error("cannot use {path}")]
     File {
         /// Which.
         path: PathBuf,
@@ -67,6 +67,62 @@ pub fn create(state_dir: &Path, reader: &Reader, expires_at: Utc) -> Result<Stri
     Ok(token)
 }
 
+/// A token as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// SHA-256 of the token, hexadecimal.
+    pub digest: String,
+    /// Whose it is.
+    pub reader: Reader,
+    /// Until when it opens anything.
+    pub expires_at: Utc,
+}
+
+/// The tokens that are kept, oldest first. Lines that are none are left out.
+///
+/// # Errors
+/// [`TokensError::File`].
+pub fn list(state_dir: &Path) -> Result<Vec<Known>, TokensError> {
+    Ok(read(&file_in(state_dir))?.lines().filter_map(parse).collect())
+}
+
+/// Takes a token out of the list; false when there is none. In: how its digest begins.
+///
+/// # Errors
+/// [`TokensError::File`] with nothing changed.
+pub fn remove(state_dir: &Path, digest: &str) -> Result<bool, TokensError> {
+    let path = file_in(state_dir);
+    let text = read(&path)?;
+    let is_it = |line: &&str| parse(line).is_some_and(|known| known.digest.starts_with(digest));
+    if !text.lines().any(|line| is_it(&line)) {
+        return Ok(false);
+    }
+    let kept: String =
+        text.lines().filter(|line| !is_it(line)).map(|line| format!("{line}\n")).collect();
+    let fresh = path.with_extension("tokens.new");
+    let replace = || {
+        let mut file = std::fs::File::options()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(kept.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, &path)
+    };
+    replace().map_err(|source| TokensError::File { path: path.clone(), source })?;
+    Ok(true)
+}
+
+fn read(path: &Path) -> Result<String, TokensError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(source) => Err(TokensError::File { path: path.to_owned(), source }),
+    }
+}
+
 /// Says who has a token, for the API's door.
 pub fn check(state_dir: &Path) -> TokenCheck {
     let path = file_in(state_dir);
@@ -79,13 +135,16 @@ pub fn check(state_dir: &Path) -> TokenCheck {
 /// The owner of a token. Only hashes are compared, so the time says nothing about the token.
 fn find(text: &str, token: &str, now: Utc) -> Option<Reader> {
     let wanted = digest(token);
-    text.lines().find_map(|line| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [hash, expires_at, name, role @ ..] = &words[..] else { return None };
-        let granted = parse_granted(role)?;
-        let good = *hash == wanted && now < Utc(expires_at.parse().ok()?);
-        good.then(|| Reader { name: (*name).to_owned(), granted })
-    })
+    let is_good = |known: &Known| known.digest == wanted && now < known.expires_at;
+    text.lines().filter_map(parse).find(is_good).map(|known| known.reader)
+}
+
+fn parse(line: &str) -> Option<Known> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [digest, expires_at, name, role @ ..] = &words[..] else { return None };
+    let reader = Reader { name: (*name).to_owned(), granted: parse_granted(role)? };
+    let expires_at = Utc(expires_at.parse().ok()?);
+    Some(Known { digest: (*digest).to_owned(), reader, expires_at })
 }
 
 /// The words of a role. A class is one word without a comma, see [`muster_policy::document::parse_class`].
@@ -129,6 +188,21 @@ mod tests {
         assert!(find(&text, &token, Utc(100)).is_none());
         assert!(find(&text, "msta_00", Utc(99)).is_none());
         assert!(find("garbage\n\n", &token, Utc(99)).is_none());
+    }
+
+    #[test]
+    fn a_removed_token_opens_nothing_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(list(folder.path()).unwrap(), []);
+        let reader = |name: &str| Reader { name: name.to_owned(), granted: Granted::All };
+        let [kept, gone] =
+            ["a", "b"].map(|name| create(folder.path(), &reader(name), Utc(100)).unwrap());
+        assert!(!remove(folder.path(), "00000000").unwrap(), "there is no such token");
+        assert!(remove(folder.path(), &digest(&gone)[..12]).unwrap());
+        let text = read(&file_in(folder.path())).unwrap();
+        assert_eq!(find(&text, &gone, Utc(0)), None);
+        assert_eq!(find(&text, &kept, Utc(0)), Some(reader("a")));
+        assert_eq!(list(folder.path()).unwrap().len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use expect_test::Expect;
 use muster_proto::clock::{Mono, Utc};
 
+use super::definition::Check;
 use super::findings::{Baselines, Finding, Findings, NoneEarlier};
 use super::gather::Gatherer;
 use super::own::OwnFacts;
@@ -80,33 +81,57 @@ pub(crate) fn check_own(id: &str, own: &OwnFacts, expected: Expect) {
     expected.assert_eq(&lines(&tell(id, "", Some(own))));
 }
 
+/// Asks one check about what the agent says of itself, once a minute; what the last asking found.
+#[track_caller]
+pub(crate) fn check_own_minutes(id: &str, minutes: &[OwnFacts], expected: Expect) {
+    let mut asker = Asker::new(id);
+    let found = (0..).zip(minutes).map(|(minute, own)| asker.ask(minute * 60, Some(own)));
+    expected.assert_eq(&lines(&found.last().unwrap_or_default()));
+}
+
 /// The findings of the last asking.
 #[track_caller]
 pub(crate) fn tell(id: &str, story: &str, own: Option<&OwnFacts>) -> Vec<Finding> {
-    let check = super::find(id).expect("is a check");
-    let dir = tempfile::tempdir().unwrap();
-    let host = Host::at(dir.path());
-    let (mut gatherer, mut baselines, settings) =
-        (Gatherer::default(), Baselines::default(), Settings::default());
+    let mut asker = Asker::new(id);
     let mut second = 0;
-    let mut ask = |second: u64| {
-        let case = gatherer.gather(&host, at(second), own.cloned());
-        let mut out = Findings::new(check.about(), &settings, &NoneEarlier, &mut baselines);
-        check.judge(case, &mut out);
-        out.into_found()
-    };
     for part in story.split("== ").skip(1) {
         let (head, body) = part.split_once('\n').unwrap_or((part, ""));
         if let Some(passed) = head.strip_prefix('+') {
-            ask(second);
+            asker.ask(second, own);
             second += passed.trim().parse::<u64>().unwrap();
         } else if let Some(path) = head.strip_prefix('-') {
-            std::fs::remove_file(dir.path().join(path.trim())).unwrap();
+            std::fs::remove_file(asker.dir.path().join(path.trim())).unwrap();
         } else {
-            write(dir.path(), head.trim(), body);
+            write(asker.dir.path(), head.trim(), body);
         }
     }
-    ask(second)
+    asker.ask(second, own)
+}
+
+/// One check and the machine it looks at.
+struct Asker {
+    check: &'static dyn Check,
+    dir: tempfile::TempDir,
+    gatherer: Gatherer,
+    baselines: Baselines,
+}
+
+impl Asker {
+    #[track_caller]
+    fn new(id: &str) -> Asker {
+        let (check, dir) = (super::find(id).expect("is a check"), tempfile::tempdir().unwrap());
+        Asker { check, dir, gatherer: Gatherer::default(), baselines: Baselines::default() }
+    }
+
+    fn ask(&mut self, second: u64, own: Option<&OwnFacts>) -> Vec<Finding> {
+        let host = Host::at(self.dir.path());
+        let case = self.gatherer.gather(&host, at(second), own.cloned());
+        let settings = Settings::default();
+        let mut out =
+            Findings::new(self.check.about(), &settings, &NoneEarlier, &mut self.baselines);
+        self.check.judge(case, &mut out);
+        out.into_found()
+    }
 }
 
 /// Findings as lines.

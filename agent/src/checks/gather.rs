@@ -221,8 +221,8 @@ impl Case {
                 add(&format!("unit.restarts {}", unit.name), restarts as f64);
             }
         }
-        for source in own.iter().flat_map(|own| &own.logs) {
-            add(&format!("logs.lost {}", source.name), source.lost as f64);
+        if let Some(own) = own {
+            add(super::agent_logs::LOST, own.log_lost_bytes as f64);
         }
         for spool in own.iter().flat_map(|own| &own.spools) {
             add(&format!("spool.dropped {}", spool.lane.name()), spool.dropped as f64);

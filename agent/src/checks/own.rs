@@ -14,7 +14,11 @@ pub struct OwnFacts {
     pub certificate: Option<CertificateFacts>,
     /// Resident memory of the agent, bytes; `None` when not known.
     pub rss_bytes: Option<u64>,
-    /// One for each log source that is configured or discovered.
+    /// Log files that are looked after.
+    pub log_files: u64,
+    /// Bytes of log files that went before they were read, since the agent started.
+    pub log_lost_bytes: u64,
+    /// The log sources that need a look.
     pub logs: Vec<LogFacts>,
 }
 
@@ -59,7 +63,7 @@ pub struct CertificateFacts {
     pub expires_at: Utc,
 }
 
-/// One source of log lines.
+/// A source of log lines that is not well.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogFacts {
     /// Path, `journald`, `kmsg` …
@@ -68,6 +72,4 @@ pub struct LogFacts {
     pub unreadable: Option<String>,
     /// Bytes written to it and not read yet.
     pub behind_bytes: u64,
-    /// Records lost since the agent started: rotated away, vacuumed, dropped.
-    pub lost: u64,
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Outcome, config_if_any};
 use crate::app::check_settings;
-use crate::checks::{Finding, catalogue, find, run_once};
+use crate::checks::{Finding, Settings, catalogue, find, run_once};
 use crate::cli::ChecksVerb;
 use crate::fatal::Fatal;
 use crate::host::Host;
@@ -23,12 +23,13 @@ pub(super) fn run(config: &Path, verb: ChecksVerb) -> Outcome {
         let what = format!("there is no check {id}: see `muster-agent checks list`");
         return Err(Fatal::Usage(what));
     }
-    let findings = run_once(&Host::at(&config.root), &check_settings(&config));
+    let settings = check_settings(&config);
+    let findings = run_once(&Host::at(&config.root), &settings);
     match verb {
         ChecksVerb::List { json } => list(&findings, json),
         ChecksVerb::Run { id, json } => {
             let wanted = |finding: &Finding| id.as_ref().is_none_or(|id| finding.id == id);
-            verdicts(findings.into_iter().filter(wanted).collect(), json)
+            verdicts(findings.into_iter().filter(wanted).collect(), &settings, json)
         }
     }
 }
@@ -61,16 +62,19 @@ fn list(findings: &[Finding], json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn verdicts(mut findings: Vec<Finding>, json: bool) -> Outcome {
+fn verdicts(mut findings: Vec<Finding>, settings: &Settings, json: bool) -> Outcome {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict.badness()));
     if json {
         let row = |finding: &Finding| {
-            json!({
-                "id": finding.id, "instance": finding.instance, "verdict": finding.verdict,
+            let about = find(finding.id)?.about();
+            let instance = finding.instance.as_str();
+            Some(json!({
+                "id": finding.id, "instance": instance, "verdict": finding.verdict,
                 "message": finding.message, "evidence": finding.evidence,
-            })
+                "urgency": settings.urgency(about, instance), "runbook": settings.runbook(about, instance),
+            }))
         };
-        print_json(&findings.iter().map(row).collect::<Vec<_>>())?;
+        print_json(&findings.iter().filter_map(row).collect::<Vec<_>>())?;
     } else {
         let mut rows = table(&["verdict", "check", "instance", "message"]);
         for finding in &findings {

@@ -1,5 +1,6 @@
 //! `muster-agent enroll`: from a one-time token to a certificate.
 
+use std::io::IsTerminal as _;
 use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
 
@@ -31,6 +32,9 @@ pub(super) fn run(config: &Config, token: &str, aggregator: &str, name: Option<S
         name: &name,
         role: Role::Agent,
     };
+    if std::io::stderr().is_terminal() {
+        eprintln!("asking {} at {addr} …", target.name);
+    }
     let runtime = muster_program::runtime::single(1)
         .map_err(|source| Fatal::System { what: "start the runtime", source })?;
     let identity =

@@ -76,7 +76,7 @@ fn listing_json((lane, listing): &(Lane, Listing)) -> Value {
         "lane": lane.name(), "stream": stream_text(listing), "first_seq": listing.first_seq,
         "next_seq": listing.next_seq, "segments": segments, "cursors": listing.cursors,
         "notes": listing.notes.len(), "missing": listing.missing, "free_segments": listing.free_segments,
-        "quarantined": listing.quarantined, "foreign": listing.foreign, "disk_bytes": listing.disk_bytes,
+        "quarantined": listing.quarantined, "foreign": listing.foreign, "kept_bytes": listing.kept_bytes(), "disk_bytes": listing.disk_bytes,
     })
 }
 
@@ -87,8 +87,9 @@ fn stream_text(listing: &Listing) -> String {
 }
 
 fn listing_table(listings: &[(Lane, Listing)]) -> impl std::fmt::Display + use<> {
-    let mut rows =
-        table(&["lane", "stream", "first", "next", "acked", "segments", "on disk", "missing"]);
+    let mut rows = table(&[
+        "lane", "stream", "first", "next", "acked", "segments", "kept", "on disk", "missing",
+    ]);
     for (lane, listing) in listings {
         let acked = listing.cursors.iter().find(|(name, _)| name == crate::lanes::UPLINK_CURSOR);
         rows.add_row([
@@ -98,6 +99,7 @@ fn listing_table(listings: &[(Lane, Listing)]) -> impl std::fmt::Display + use<>
             listing.next_seq.to_string(),
             acked.map_or_else(|| "-".to_owned(), |(_, seq)| seq.to_string()),
             listing.segments.len().to_string(),
+            format!("{} KiB", listing.kept_bytes() / 1024),
             format!("{} KiB", listing.disk_bytes / 1024),
             listing.missing.len().to_string(),
         ]);

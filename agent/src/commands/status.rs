@@ -49,7 +49,7 @@ fn lines(status: &Status) -> Vec<String> {
     ));
     lines.push(format!("logs        {} lines, {} files", status.log_lines, status.log_files));
     lines.extend(status.log_problems.iter().map(|problem| format!("            {problem}")));
-    let mut lanes = table(&["lane", "waiting", "on disk", "budget", "dropped", "disk"]);
+    let mut lanes = table(&["lane", "waiting", "kept", "budget", "dropped", "disk"]);
     for lane in &status.lanes {
         lanes.add_row([
             lane.lane.clone(),

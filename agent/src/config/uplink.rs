@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_policy::document::{Given, Section, parse_host_name, parse_word};
+use muster_policy::document::{AggregatorAddress, Given, Section, parse_host_name, parse_word};
 
 /// `[uplink]`
 #[derive(Debug, Clone)]
@@ -40,36 +40,6 @@ pub enum Members {
     /// `srv`: the name of their SRV records (RFC 2782). Port, weight and priority come with them; the
     /// name of a target is the one that its certificate must carry.
     Srv(String),
-}
-
-/// One aggregator: `name:port`, or `name@address:port` where DNS does not know the name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AggregatorAddress {
-    /// The name its certificate must carry.
-    pub name: String,
-    /// What to resolve: the name itself, or an address.
-    pub host: String,
-    /// UDP port.
-    pub port: u16,
-}
-
-impl AggregatorAddress {
-    /// Parses `name:port` or `name@address:port`; an IPv6 address stands in brackets.
-    ///
-    /// # Errors
-    /// A sentence that says what was expected.
-    pub fn parse(text: &str) -> Result<AggregatorAddress, String> {
-        let wrong = || format!("\"{text}\" is not name:port, e.g. \"agg1.eqiad.example.org:7460\"");
-        let (target, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-        let (name, host) = target.split_once('@').unwrap_or((target, target));
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() {
-            return Err(wrong());
-        }
-        let name = parse_host_name(name)?;
-        Ok(AggregatorAddress { name, host: host.to_owned(), port })
-    }
 }
 
 pub(super) fn settle(section: Section<'_>) -> UplinkConfig {
@@ -136,23 +106,11 @@ fn aggregator(given: &Given<'_, String>) -> Option<AggregatorAddress> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Option<(&str, &str, u16)>) {
-        let parsed = AggregatorAddress::parse(text).ok();
-        let parsed = parsed.as_ref().map(|a| (a.name.as_str(), a.host.as_str(), a.port));
-        assert_eq!(parsed, expected, "{text}");
-    }
-
     #[test]
-    fn addresses() {
-        check("agg1.example.org:7460", Some(("agg1.example.org", "agg1.example.org", 7460)));
-        check("agg1@127.0.0.1:7461", Some(("agg1", "127.0.0.1", 7461)));
-        check("agg1@[::1]:7461", Some(("agg1", "::1", 7461)));
+    fn names_of_srv_records() {
         assert_eq!(parse_srv("_Muster._udp.a.example."), Ok("_muster._udp.a.example".to_owned()));
         for wrong in ["", "_muster._tcp.a", "muster._udp.a", "_muster._udp.", "_a b._udp.c"] {
             assert!(parse_srv(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["agg1", "agg1:", "agg1:0", "agg1:99999", ":7460", "a b:1", "agg1@:1", ""] {
-            check(wrong, None);
         }
     }
 }

@@ -296,6 +296,30 @@ impl Files {
         }
     }
 
+    /// Tells how much of each file is not read yet, by what the last scan saw of it.
+    pub(super) fn tell_behind(&self) {
+        let behind = self.known.values().filter_map(|tailed| {
+            let bytes = tailed.facts?.size.saturating_sub(tailed.position.offset);
+            (bytes > 0 && tailed.copy_since.is_none()).then(|| (tailed.path.clone(), bytes))
+        });
+        self.stats.tell_behind(behind.collect());
+    }
+
+    /// Looks at the sizes of all known files: while nothing can be read, nothing scans either.
+    pub(super) fn look_at_sizes(&mut self) {
+        for tailed in self.known.values_mut() {
+            let meta = match &tailed.file {
+                Some(file) => file.metadata(),
+                None => std::fs::metadata(&tailed.path),
+            };
+            if let Some(facts) = meta.ok().map(|meta| Facts::of(&meta))
+                && facts.key == tailed.key
+            {
+                tailed.facts = Some(facts);
+            }
+        }
+    }
+
     /// True when the notes must be handed out even if there is no line.
     pub(super) fn has_urgent_notes(&self) -> bool {
         self.urgent

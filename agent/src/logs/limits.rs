@@ -62,6 +62,10 @@ pub(super) const SETTLE_EVERY: Duration = Duration::from_secs(1);
 pub(super) const STOP_WAIT: Duration = Duration::from_secs(2);
 /// Unreadable paths that are named; more are only counted.
 pub(super) const UNREADABLE_MAX: usize = 64;
+/// How often it is told how far the files are behind.
+pub(super) const MEASURE_EVERY: Duration = Duration::from_secs(10);
+/// Files that are named with what is unread in them.
+pub(super) const BEHIND_MAX: usize = 64;
 /// A stored name or path. Bytes.
 pub(super) const PATH_BYTES_MAX: usize = 4096;
 /// What is read from the journal's child at a time. Bytes.

@@ -14,8 +14,8 @@ use super::checkpoint::Checkpoints;
 use super::files::{Files, Now};
 use super::journald::Journald;
 use super::limits::{
-    BUSY_LOOK, FULL_WAIT, LINGER, LINGER_IDLE, PACE, SCAN_BLIND, SCAN_ENTRY_COST, SCAN_EVERY,
-    SCAN_GAP, SETTLE_EVERY,
+    BUSY_LOOK, FULL_WAIT, LINGER, LINGER_IDLE, MEASURE_EVERY, PACE, SCAN_BLIND, SCAN_ENTRY_COST,
+    SCAN_EVERY, SCAN_GAP, SETTLE_EVERY,
 };
 use super::settings::LogSettings;
 use super::stats::{LogStats, add};
@@ -77,6 +77,7 @@ pub struct LogReader {
     scan_at: Mono,
     scan_soonest: Mono,
     busy_at: Mono,
+    measure_at: Mono,
     stats: Arc<LogStats>,
 }
 
@@ -109,6 +110,7 @@ impl LogReader {
             scan_at: Mono(0),
             scan_soonest: Mono(0),
             busy_at: Mono(0),
+            measure_at: Mono(0),
             stats,
         })
     }
@@ -117,6 +119,7 @@ impl LogReader {
     pub fn step(&mut self, mono: Mono, utc: Utc) -> Wait {
         let now = Now { mono, utc };
         if let Some(wait) = self.hand_over() {
+            self.measure(now, true);
             return wait;
         }
         self.look(now);
@@ -144,7 +147,20 @@ impl LogReader {
                 }
             }
         }
+        self.measure(now, false);
         if more { Wait::No } else { Wait::For(self.until_next(mono)) }
+    }
+
+    /// From time to time, tells how far the files are behind. `is_full`: nobody takes what we read.
+    fn measure(&mut self, now: Now, is_full: bool) {
+        if self.measure_at > now.mono {
+            return;
+        }
+        self.measure_at = now.mono.after(MEASURE_EVERY);
+        if is_full {
+            self.files.look_at_sizes();
+        }
+        self.files.tell_behind();
     }
 
     /// Takes the news and walks the globs when it is time.

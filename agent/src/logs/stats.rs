@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::limits::UNREADABLE_MAX;
+use super::limits::{BEHIND_MAX, UNREADABLE_MAX};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -14,6 +14,7 @@ macro_rules! counts {
         pub struct LogStats {
             $($(#[$doc])* pub $name: AtomicU64,)+
             unreadable: Mutex<BTreeMap<PathBuf, String>>,
+            behind: Mutex<Vec<(PathBuf, u64)>>,
         }
 
         /// What the counters said at one moment.
@@ -81,6 +82,17 @@ impl LogStats {
     pub fn unreadable(&self) -> Vec<(PathBuf, String)> {
         let paths = self.unreadable.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         paths.iter().map(|(path, why)| (path.clone(), why.clone())).collect()
+    }
+
+    /// Files with bytes that are not read yet, and how many; the `BEHIND_MAX` with the most, the most first.
+    pub fn behind(&self) -> Vec<(PathBuf, u64)> {
+        self.behind.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    pub(super) fn tell_behind(&self, mut behind: Vec<(PathBuf, u64)>) {
+        behind.sort_by(|(path, bytes), (other, more)| more.cmp(bytes).then(path.cmp(other)));
+        behind.truncate(BEHIND_MAX);
+        *self.behind.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = behind;
     }
 
     pub(super) fn is_unreadable(&self, path: &Path, why: &std::io::Error) {

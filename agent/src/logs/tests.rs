@@ -86,7 +86,7 @@ impl World {
         self.commit();
     }
 
-    fn step_without_commit(&mut self, later: Duration) {
+    fn step_without_commit(&mut self, later: Duration) -> Wait {
         self.now = self.now.after(later);
         if self.agent.is_none() {
             let (tx, rx) = sync_channel(64);
@@ -95,7 +95,7 @@ impl World {
             self.agent = Some((reader, rx));
         }
         let (reader, _) = self.agent.as_mut().unwrap();
-        reader.step(self.now, Utc(1_000_000));
+        reader.step(self.now, Utc(1_000_000))
     }
 
     /// Frames and their notes, all or nothing, like the spool.
@@ -294,6 +294,29 @@ fn a4_rotated_files_are_read_to_their_end_whatever_happens_to_their_names() {
     world.remove("x.log");
     world.check(&["x.log: 5"]);
     assert_eq!(world.stats().lost_files, 0);
+}
+
+#[test]
+fn what_is_unread_is_told_even_when_nobody_takes_lines() {
+    let mut world = World::new(&["*.log"]);
+    world.append("calm.log", "1\n");
+    let second = Duration::from_secs(1);
+    let is_full = |world: &mut World| {
+        world.append("x.log", "1\n");
+        world.step_without_commit(second)
+    };
+    assert!((0..1_000).any(|_| matches!(is_full(&mut world), Wait::Full(_))));
+    world.append("x.log", vec![b'x'; 5_000]);
+    world.step_without_commit(Duration::from_secs(60));
+    let behind = world.agent.as_ref().unwrap().0.stats().behind();
+    let [(path, bytes)] = &behind[..] else { panic!("{behind:?}") };
+    assert_eq!(*path, world.path("x.log"));
+    assert!((5_000..6_000).contains(bytes), "{bytes}");
+    world.append("x.log", "\n");
+    world.commit();
+    world.settle();
+    world.step(Duration::from_secs(60));
+    assert_eq!(world.agent.as_ref().unwrap().0.stats().behind(), []);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How a run ends, and the exit code for it.
 //!
-//! 0 fine · 2 usage · 3 not found · 4 not authorised · 5 partial · 6 timeout · 69 unavailable · 70 our bug ·
+//! 0 fine · 2 usage · 3 not found · 4 not authorised · 5 partial · 6 timeout · 69 unavailable · 70 our bug or no room for
+//! the output ·
 //! 77 permission on this machine · 78 config.
 
 use std::error::Error;
@@ -96,8 +97,7 @@ impl Fatal {
             Fatal::Timeout { .. } => 6,
             Fatal::Unreachable { .. } | Fatal::Failed { .. } => exit::UNAVAILABLE,
             Fatal::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Fatal::Output(_) => 74,
-            Fatal::Ours { .. } => exit::BUG,
+            Fatal::Output(_) | Fatal::Ours { .. } => exit::BUG,
             Fatal::Permission { .. } => exit::DENIED,
             Fatal::Config { .. } => exit::CONFIG,
         }

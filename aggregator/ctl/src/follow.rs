@@ -10,8 +10,7 @@ use jiff::{Span, Timestamp, ToSpan as _, Zoned};
 
 use crate::client::Client;
 use crate::ending::{Ending, Fatal};
-use crate::logs::{Line, Lines, filters, parse_lines, print_line};
-use crate::moment::parse_moment;
+use crate::logs::{Line, Lines, filters, parse_lines, print_line, since};
 use crate::paper::Paper;
 use crate::words::LogsWords;
 
@@ -126,7 +125,7 @@ async fn first(
 ) -> Result<Timestamp, Fatal> {
     let mut query = filters(words, now)?;
     query.push(("limit", words.limit.unwrap_or(LIMIT_DEFAULT).max(1).to_string()));
-    query.push(("since", parse_moment(words.since.as_deref().unwrap_or("1h"), now)?.to_string()));
+    query.push(("since", since(words, now)?.to_string()));
     let body = client.ask("/api/v1/logs", &query).await?;
     let answer = parse_lines(&body)?;
     for line in answer.lines.iter().rev() {

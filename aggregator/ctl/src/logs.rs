@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::ending::{Ending, Fatal};
-use crate::moment::{parse_moment, show_ms};
+use crate::moment::{parse_moment, show, show_ms};
 use crate::paper::{Paper, plain};
 use crate::words::LogsWords;
 
 /// Lines when nobody says.
 const LIMIT_DEFAULT: usize = 1_000;
+/// From when on when nobody says.
+const SINCE_DEFAULT: &str = "1h";
 
 /// A line as far as tables and `-f` need it. The raw text stands beside it.
 #[derive(Debug, Deserialize)]
@@ -50,17 +52,36 @@ pub(crate) async fn logs(
     let limit = words.limit.unwrap_or(LIMIT_DEFAULT);
     let mut query = filters(words, now)?;
     query.push(("limit", limit.to_string()));
-    let since = words.since.as_deref().unwrap_or("1h");
-    query.push(("since", parse_moment(since, now)?.to_string()));
+    query.push(("since", since(words, now)?.to_string()));
     let body = client.ask("/api/v1/logs", &query).await?;
     let answer = parse_lines(&body)?;
     for line in answer.lines.iter().rev() {
         print_line(line, paper)?;
     }
+    if answer.lines.is_empty() {
+        writeln!(
+            paper.err,
+            "musterctl: no line matches since {}",
+            show(since(words, now)?, &paper.zone)
+        )?;
+    }
     if answer.end["limited"] == Value::Bool(true) && words.limit.is_none() {
         writeln!(paper.err, "musterctl: only the latest {limit} lines; use --limit for more")?;
     }
     paper.ending(&answer.end)
+}
+
+/// From when on; before `--until`, if that is said.
+pub(crate) fn since(words: &LogsWords, now: &Zoned) -> Result<Timestamp, Fatal> {
+    let since = parse_moment(words.since.as_deref().unwrap_or(SINCE_DEFAULT), now)?;
+    match words.until.as_deref().map(|until| parse_moment(until, now)).transpose()? {
+        Some(until) if until <= since => Err(Fatal::Usage(format!(
+            "--until {} is not after --since {}",
+            show(until, now.time_zone()),
+            show(since, now.time_zone())
+        ))),
+        _ => Ok(since),
+    }
 }
 
 /// The query but for `since`, `limit` and `order`.

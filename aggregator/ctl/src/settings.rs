@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -133,12 +134,9 @@ impl Settings {
     }
 }
 
-/// A token goes over TLS or to this machine, nowhere else.
+/// A token goes over TLS, nowhere else: on this machine too, other users may listen on a port.
 fn check_url(url: &str) -> Result<String, Fatal> {
-    let rest = url.strip_prefix("http://").unwrap_or_default();
-    let host = rest.split(['/', ':']).next().unwrap_or_default();
-    let is_here = matches!(host, "localhost" | "127.0.0.1") || rest.starts_with("[::1]");
-    if url.starts_with("https://") || is_here {
+    if url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) {
         return Ok(url.trim_end_matches('/').to_owned());
     }
     Err(Fatal::Usage(format!("--url must begin with https://, not `{url}`")))
@@ -154,8 +152,16 @@ fn read_config(path: &Path) -> Result<File, Fatal> {
     toml::from_str(&text).map_err(|error| problem(error.to_string().trim_end().to_owned()))
 }
 
+/// As ssh(1) does with a private key: a token that others may read is no secret, and is not used.
 fn read_token(path: &Path) -> Result<String, Fatal> {
     let bytes = read_file(path)?;
+    let mode = fs::metadata(path).map_or(0, |meta| meta.permissions().mode()) & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(Fatal::Config {
+            path: path.to_owned(),
+            problem: format!("mode {mode:04o}: others may use the token; chmod 0600 it"),
+        });
+    }
     let token = String::from_utf8_lossy(&bytes).trim().to_owned();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Fatal::Config {

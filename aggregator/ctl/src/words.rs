@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     max_term_width = 100,
     disable_help_subcommand = true,
     subcommand_value_name = "COMMAND",
-    after_help = format!("Exit codes: {EXIT_CODES}\nConfig: {CONFIG}\nManual: musterctl man | man -l -")
+    after_help = format!("Exit codes: {EXIT_CODES}\nConfig: {CONFIG}\nManual: musterctl man | man -l -\nCompletions: musterctl completions bash|zsh|fish")
 )]
 pub struct Words {
     /// What to do.
@@ -44,7 +44,7 @@ pub struct Words {
 
 /// How a run can end; also a section of the manual page.
 pub const EXIT_CODES: &str = "0 fine, 2 wrong usage, 3 not found, 4 not authorised, 5 partial answer (an aggregator was \
-silent; standard error names it), 6 timeout, 69 aggregator unavailable, 70 a bug, 77 permission denied, 78 wrong config.";
+silent; standard error names it), 6 timeout, 69 aggregator unavailable, 70 a bug or no room for the output, 77 permission denied, 78 wrong config.";
 /// The config file, as the help says it.
 pub const CONFIG: &str = "~/.config/muster/ctl.toml, or $XDG_CONFIG_HOME/muster/ctl.toml, with the keys url, socket, \
 token-file, ca, color. Flags win over the environment, the environment over this file.";
@@ -90,6 +90,7 @@ pub enum Verb {
     /// One host: what it is, and all its checks
     Host {
         /// Its full name
+        #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         name: String,
     },
     /// Checks of all hosts, the worst first: `musterctl checks --state crit,warn`
@@ -144,10 +145,10 @@ pub struct LogsWords {
     #[arg(short, long)]
     pub ignore_case: bool,
     /// From then on: 1h, 30m, 2026-11-20T10:00:00Z, "2026-11-20 10:00", 10:00, today, yesterday [default: 1h ago]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
     /// Before then; the same forms
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<String>,
     /// Only these hosts; globs, several with commas
     #[arg(long, value_name = "HOST")]
@@ -181,10 +182,10 @@ pub struct MetricsWords {
     /// A selector as in Prometheus: NAME{label="value",other=~"regex"}
     pub query: String,
     /// A range from then on
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
     /// The range ends then [default: now]
-    #[arg(long, value_name = "TIME", requires = "since")]
+    #[arg(long, value_name = "TIME", requires = "since", allow_hyphen_values = true)]
     pub until: Option<String>,
     /// Between the points of a range: 15s, 5m, 1h
     #[arg(long, value_name = "SPAN", requires = "since")]

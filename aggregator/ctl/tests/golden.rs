@@ -21,6 +21,7 @@ use muster_aggregator::api::{
 use muster_aggregator::incidents::{Incident, Incidents, Kind, Scope};
 use muster_aggregator::roster::leases::Leases;
 use muster_aggregator::roster::{Arrival, Landing, Roster};
+use muster_program::socket;
 use muster_proto::clock::Utc;
 use muster_proto::digest::Rank;
 use muster_proto::ids::{Seq, StreamId};
@@ -219,7 +220,7 @@ impl Server {
         };
         let listener = {
             let _inside = runtime.enter();
-            serve::bind_socket(&folder.path().join("sock")).unwrap()
+            socket::bind(&folder.path().join("sock"), serve::SOCKET_MODE).unwrap()
         };
         let group = ADMIN_GROUP.to_owned();
         runtime.spawn(serve::serve_socket(
@@ -474,6 +475,41 @@ fn exit_codes_say_what_happened() {
         musterctl: --url must begin with https://, not `http://agg1.example.org`
         exit 2"#]],
     );
+    server.check(
+        "hosts --url http://127.0.0.1:7480",
+        expect![[r#"
+        musterctl: --url must begin with https://, not `http://127.0.0.1:7480`
+        exit 2"#]],
+    );
+    server
+        .check("logs --since 2026-11-20T10:00:00Z --until 2026-11-20T09:00:00Z", expect![[r#"
+            musterctl: --until 2026-11-20 11:00:00 is not after --since 2026-11-20 12:00:00
+            exit 2"#]]);
+    server.check("logs no-line-has-this --since -5m", expect![[r#"
+        musterctl: no line matches since 2026-11-18 13:01:40
+        exit 0"#]]);
+}
+
+#[test]
+fn a_token_that_others_may_read_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "msta_0\n").unwrap();
+    let line = format!("status --url https://127.0.0.1:1 --token-file {}", path.display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut outcome = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let outcome = runtime.block_on(run(&line, &around(Path::new("/nowhere"))));
+        outcome.replace(&folder.path().display().to_string(), "DIR")
+    };
+    for mode in [0o644, 0o640, 0o604, 0o620] {
+        let expected = format!(
+            "musterctl: DIR/token: mode {mode:04o}: others may use the token; chmod 0600 it\nexit 78"
+        );
+        assert_eq!(outcome(mode), expected);
+    }
+    assert!(outcome(0o600).ends_with("exit 69"), "it is used, and nobody is there");
 }
 
 #[test]

@@ -12,12 +12,9 @@
 //! Absent on purpose: HTTP/2, compression, cookies. TLS comes as a function: this crate names no TLS library.
 
 use std::collections::HashMap;
-use std::fs;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,42 +71,9 @@ pub type Handshake = Pin<Box<dyn Future<Output = io::Result<Box<dyn Wire>>> + Se
 /// Does the server's side of a TLS handshake.
 pub type TlsAccept = Arc<dyn Fn(TcpStream) -> Handshake + Send + Sync>;
 
-/// The socket cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Another process answers on it.
-    #[error("another aggregator answers on {}", path.display())]
-    Taken {
-        /// Which socket.
-        path: PathBuf,
-    },
-    /// The kernel refuses.
-    #[error("cannot listen on {}", path.display())]
-    Bind {
-        /// Which socket.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// Binds the unix socket, in place of one that a dead process left. Anybody may connect; [`serve_socket`] looks
-/// at who it is, so that a stranger hears why instead of "permission denied".
-///
-/// # Errors
-/// [`ServeError`].
-pub fn bind_socket(path: &Path) -> Result<UnixListener, ServeError> {
-    let bind = |source| ServeError::Bind { path: path.to_owned(), source };
-    if path.exists() {
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(ServeError::Taken { path: path.to_owned() });
-        }
-        fs::remove_file(path).map_err(bind)?;
-    }
-    let listener = UnixListener::bind(path).map_err(bind)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(bind)?;
-    Ok(listener)
-}
+/// Mode of the socket: anybody may connect. [`serve_socket`] looks at who it is, so that a stranger hears why
+/// instead of "permission denied".
+pub const SOCKET_MODE: u32 = 0o666;
 
 /// Serves the socket until `stop` resolves: root, our own user, members of `group`.
 pub async fn serve_socket(

@@ -1,4 +1,4 @@
-//! `init`, `token`, `cert`: the authority and what it gives out.
+//! `init` and `cert`: the authority and the certificates it gave out.
 
 use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
@@ -7,22 +7,23 @@ use muster_link::Role;
 use muster_link::ca::{Ca, Which, Wish};
 use muster_link::enrol::{Enrolment, enrol};
 use muster_link::identity::{Fresh, Identity, new_key_and_csr};
-use muster_link::token::{Terms, Token};
+use muster_link::token::Token;
+use muster_policy::document::AggregatorAddress;
 use muster_program::listing::{print_json, print_line, table};
-use muster_proto::clock::Utc;
 use serde_json::json;
 
 use super::Outcome;
-use crate::api::{Granted, Reader};
 use crate::app::{identity_dir, utc_now};
 use crate::authority::CERTIFICATE_TTL;
-use crate::cli::{CertVerb, RoleName, TokenVerb};
+use crate::cli::CertVerb;
 use crate::config::Config;
 use crate::fatal::Fatal;
-use crate::tokens;
 
 /// Makes the authority and this aggregator's own certificate.
 pub(super) fn init(config: &Config, organisation: &str) -> Outcome {
+    if organisation.trim().is_empty() || organisation.chars().any(char::is_control) {
+        return Err(Fatal::Usage("--organisation must have a name".to_owned()));
+    }
     let now = utc_now();
     let ca = Ca::init(&config.ca_dir, organisation, now)?;
     let key = new_key_and_csr(&config.name).map_err(Fatal::Identity)?;
@@ -43,19 +44,19 @@ pub(super) fn init(config: &Config, organisation: &str) -> Outcome {
 
 /// Gets this aggregator's certificate from the one that has the authority.
 pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
-    let (server_name, host, port) = parse_target(aggregator)?;
+    let target = AggregatorAddress::parse(aggregator).map_err(Fatal::Usage)?;
     let token: Token = token
         .parse()
         .map_err(|error: muster_link::token::NotAToken| Fatal::Usage(error.to_string()))?;
-    let addr = (host, port)
+    let addr = (target.host.as_str(), target.port)
         .to_socket_addrs()
         .ok()
         .and_then(|mut found| found.next())
-        .ok_or_else(|| Fatal::Usage(format!("{host} has no address")))?;
+        .ok_or_else(|| Fatal::Usage(format!("{} has no address", target.host)))?;
     let dir = identity_dir(&config.state_dir);
     let asked = Enrolment {
         addr,
-        server_name: Some(server_name),
+        server_name: Some(&target.name),
         anchor: None,
         token: &token,
         name: &config.name,
@@ -69,53 +70,11 @@ pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn parse_target(text: &str) -> Result<(&str, &str, u16), Fatal> {
-    let wrong = || Fatal::Usage(format!("\"{text}\" is not name:port or name@address:port"));
-    let (target, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let port = port.parse().map_err(|_| wrong())?;
-    let (name, host) = target.split_once('@').unwrap_or((target, target));
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok((name, host, port))
-}
-
-fn open(config: &Config) -> Result<Ca, Fatal> {
+pub(super) fn open(config: &Config) -> Result<Ca, Fatal> {
     if !config.ca_dir.join("ca.key").exists() {
         return Err(Fatal::NoAuthority { dir: config.ca_dir.clone() });
     }
     Ok(Ca::open(&config.ca_dir)?)
-}
-
-/// `token …`
-pub(super) fn token(config: &Config, verb: TokenVerb) -> Outcome {
-    let TokenVerb::Create { ttl, uses, host, role, classes } = verb;
-    if role != RoleName::Reader && !classes.is_empty() {
-        return Err(Fatal::Usage("--class is only for --role reader".to_owned()));
-    }
-    let now = utc_now();
-    let role = match role {
-        RoleName::Agent => Role::Agent,
-        RoleName::Aggregator => Role::Aggregator,
-        RoleName::Reader => {
-            let name = host.unwrap_or_else(|| "reader".to_owned());
-            let granted = Granted::Named(classes.into_iter().collect());
-            return api_token(config, &Reader { name, granted }, now.after(ttl));
-        }
-        RoleName::Admin => {
-            let name = host.unwrap_or_else(|| "admin".to_owned());
-            let granted = Granted::All;
-            return api_token(config, &Reader { name, granted }, now.after(ttl));
-        }
-    };
-    let names = host.unwrap_or_else(|| "*".to_owned());
-    let terms = Terms { role, names, uses, expires_at: now.after(ttl) };
-    let token = open(config)?.create_token(terms, now)?;
-    print_line(token)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn api_token(config: &Config, reader: &Reader, expires_at: Utc) -> Outcome {
-    print_line(tokens::create(&config.state_dir, reader, expires_at)?)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// `cert …`

@@ -41,7 +41,7 @@ fn failed(dir: &std::path::Path) -> impl FnOnce(SpoolError) -> Fatal {
 
 fn ls(dirs: &[(Lane, PathBuf)], json: bool) -> Outcome {
     let mut documents = Vec::new();
-    let mut rows = table(&["lane", "first", "next", "followers", "segments", "on disk"]);
+    let mut rows = table(&["lane", "first", "next", "followers", "segments", "kept", "on disk"]);
     for (lane, dir) in dirs {
         let listing = tool::ls(dir).map_err(failed(dir))?;
         let cursors: Vec<String> =
@@ -52,11 +52,12 @@ fn ls(dirs: &[(Lane, PathBuf)], json: bool) -> Outcome {
             &listing.next_seq.to_string(),
             &cursors.join(" "),
             &listing.segments.len().to_string(),
+            &format!("{} KiB", listing.kept_bytes() / 1024),
             &format!("{} KiB", listing.disk_bytes / 1024),
         ]);
         documents.push(json!({
             "lane": lane.name(), "first_seq": listing.first_seq, "next_seq": listing.next_seq,
-            "cursors": listing.cursors, "segments": listing.segments.len(), "disk_bytes": listing.disk_bytes,
+            "cursors": listing.cursors, "segments": listing.segments.len(), "kept_bytes": listing.kept_bytes(), "disk_bytes": listing.disk_bytes,
             "missing": listing.missing,
         }));
     }

@@ -107,14 +107,16 @@ pub fn decide_room(fraction: f64, before: Room) -> Room {
     }
 }
 
-/// The share of the file system under `folder` that is free for us: 0.0 = full, 1.0 = empty.
+/// The share of the file system under `folder` that is free for us, of what we can fill: 0.0 = full, 1.0 = empty.
+/// Blocks kept for root count as neither, as in df(1) and in the agent's `fs.space`.
 ///
 /// # Errors
 /// What statvfs(3) says.
 pub fn room(folder: &Path) -> io::Result<f64> {
     let stat = nix::sys::statvfs::statvfs(folder).map_err(io::Error::from)?;
-    let total = stat.blocks() as f64;
-    Ok(if total > 0.0 { stat.blocks_available() as f64 / total } else { 1.0 })
+    let used = stat.blocks().saturating_sub(stat.blocks_free());
+    let (free, fillable) = (stat.blocks_available(), used.saturating_add(stat.blocks_available()));
+    Ok(if fillable > 0 { free as f64 / fillable as f64 } else { 1.0 })
 }
 
 #[cfg(test)]

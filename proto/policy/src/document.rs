@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use toml::de::DeTable;
 
+mod addresses;
 mod complaint;
 mod files;
 mod nearest;
@@ -20,12 +21,13 @@ mod section;
 mod units;
 mod words;
 
+pub use addresses::{AggregatorAddress, parse_address, parse_host_and_port};
 pub use complaint::{Complaint, Complaints};
 pub use files::{ConfigError, Unreadable, load, read_with_drop_ins};
 pub use nearest::nearest;
 pub use section::{Given, Section};
 pub use units::{parse_bytes, parse_span};
-pub use words::{parse_address, parse_class, parse_host_name, parse_path, parse_word};
+pub use words::{parse_class, parse_host_name, parse_path, parse_word};
 
 use complaint::place;
 use section::Layer;

@@ -3,7 +3,7 @@
 //! Room: `proto/program`.  May use: `proto`, `policy`.  Used by: `agent`, `aggregator`, `musterctl`.
 //!
 //! Each program has its own words, its own `Fatal` and its own wiring. What would read the same in two
-//! of them stands here once: exit codes, manual pages, listings, the journal, signals, the word to systemd.
+//! of them stands here once: exit codes, manual pages, listings, the journal, signals, sockets, the word to systemd.
 //!
 //! Absent on purpose: anything that knows what a program does.
 
@@ -17,3 +17,4 @@ pub mod owner;
 pub mod pulse;
 pub mod reference;
 pub mod runtime;
+pub mod socket;

@@ -27,7 +27,7 @@ pub enum SpoolError {
         source: io::Error,
     },
     /// Another process owns it.
-    #[error("spool directory {} is in use by another process", dir.display())]
+    #[error("spool directory {} is in use by another process; one that stops needs a few seconds", dir.display())]
     Locked {
         /// Which one.
         dir: PathBuf,

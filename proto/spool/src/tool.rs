@@ -50,6 +50,13 @@ pub struct Listing {
     pub has_reserve: bool,
 }
 
+impl Listing {
+    /// Bytes committed in live segments.
+    pub fn kept_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+}
+
 /// One segment, as `ls` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentLine {

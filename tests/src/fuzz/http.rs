@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_aggregator::api::door::ADMIN_GROUP;
 use muster_aggregator::api::serve;
+use muster_program::socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -29,7 +30,8 @@ fn start() -> StandIn {
     let stand_in = StandIn::build();
     let listener = {
         let _inside = stand_in.runtime.enter();
-        serve::bind_socket(&stand_in.folder.path().join("sock")).expect("room for a socket")
+        socket::bind(&stand_in.folder.path().join("sock"), serve::SOCKET_MODE)
+            .expect("room for a socket")
     };
     let group = ADMIN_GROUP.to_owned();
     let rooms = Arc::clone(&stand_in.rooms);

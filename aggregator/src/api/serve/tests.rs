@@ -11,6 +11,8 @@ use muster_proto::log::{LogBlock, LogSource, Severity, SourceKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, oneshot};
 
+use std::path::Path;
+
 use super::*;
 use crate::api::rooms::QUESTIONS_MAX;
 use crate::api::stored::Stored;
@@ -310,18 +312,6 @@ fn a_stop_ends_the_server_and_frees_its_port() {
     runtime.block_on(task).unwrap();
     runtime.block_on(async { assert!(TcpStream::connect(address).await.is_err()) });
     drop(folder);
-}
-
-#[test]
-fn the_socket_replaces_a_dead_one_but_not_a_living_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sock");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let _inside = runtime.enter();
-    let living = bind_socket(&path).unwrap();
-    assert!(matches!(bind_socket(&path), Err(ServeError::Taken { .. })));
-    drop(living);
-    bind_socket(&path).unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::SourceText;
 pub struct Complaint {
     /// Name of the file.
     pub file: String,
-    /// Line, from 1; 0 when the mistake has no place (a missing key).
+    /// Line, from 1. What is missing with its whole table is missed in the first line of the main file.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,

@@ -25,6 +25,8 @@ pub struct Section<'d> {
     layers: Vec<Layer<'d>>,
     /// Where the table begins, for complaints about what is missing in it.
     head: Option<(&'d SourceText, usize)>,
+    /// The main file: where a table would stand that no file has.
+    main: Option<&'d SourceText>,
     asked: RefCell<BTreeSet<&'static str>>,
 }
 
@@ -55,6 +57,7 @@ impl<'d> Section<'d> {
             complaints,
             known,
             path: String::new(),
+            main: layers.first().map(|layer| layer.file),
             layers,
             head: None,
             asked: RefCell::default(),
@@ -226,15 +229,8 @@ impl<'d> Section<'d> {
     /// Complains that `key` is not there.
     pub fn missing(&self, key: &str, hint: impl Into<String>) {
         let what = format!("`{}` is missing", self.join(key));
-        match self.head {
-            Some((file, at)) => push(self.complaints, (file, at), what, hint.into()),
-            None => self.complaints.borrow_mut().push(Complaint {
-                file: "configuration".into(),
-                line: 0,
-                column: 0,
-                what,
-                hint: hint.into(),
-            }),
+        if let Some(head) = self.head.or(self.main.map(|main| (main, 0))) {
+            push(self.complaints, head, what, hint.into());
         }
     }
 
@@ -307,6 +303,7 @@ impl<'d> Section<'d> {
             path,
             layers: Vec::new(),
             head: None,
+            main: self.main,
             asked: RefCell::default(),
         }
     }

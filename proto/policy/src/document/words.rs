@@ -1,8 +1,7 @@
-//! Words of documents that have a form: names, paths, addresses.
+//! Words of documents that have a form: names, classes, paths.
 //!
 //! Each `Err` is a sentence for the hint of a complaint.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A host name as in a certificate: letters, digits, dots and dashes (RFC 1123 §2.1), lower-cased.
@@ -50,14 +49,6 @@ pub fn parse_path(text: &str) -> Result<PathBuf, String> {
     if path.is_absolute() { Ok(path) } else { Err(format!("\"{text}\" is not an absolute path")) }
 }
 
-/// An address to listen on.
-///
-/// # Errors
-/// A sentence that says what is wrong.
-pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("\"{text}\" is not an address such as \"127.0.0.1:9100\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +60,5 @@ mod tests {
         assert!(parse_word("mariadb::core").is_ok() && parse_word("a b").is_err());
         assert!(parse_class("web_2").is_ok() && parse_class("../etc").is_err());
         assert!(parse_path("/srv").is_ok() && parse_path("srv").is_err());
-        assert!(parse_address("[::]:7460").is_ok() && parse_address("7460").is_err());
     }
 }
