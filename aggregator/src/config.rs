@@ -309,12 +309,15 @@ address = "a@b@c:1"
                     hint: "a@b@c:1" is not host:port, e.g. "agg2.eqiad.example.org:7460"
                 5 mistakes"#]],
         );
-        check("", expect![[r#"
+        check(
+            "",
+            expect![[r#"
             aggregator.toml:1:1: `aggregator.name` is missing
                 hint: the name in this aggregator's certificate
             aggregator.toml:1:1: `aggregator.datacenter` is missing
                 hint: say where this aggregator stands
-            2 mistakes"#]]);
+            2 mistakes"#]],
+        );
     }
 
     #[test]

@@ -481,13 +481,18 @@ fn exit_codes_say_what_happened() {
         musterctl: --url must begin with https://, not `http://127.0.0.1:7480`
         exit 2"#]],
     );
-    server
-        .check("logs --since 2026-11-20T10:00:00Z --until 2026-11-20T09:00:00Z", expect![[r#"
+    server.check(
+        "logs --since 2026-11-20T10:00:00Z --until 2026-11-20T09:00:00Z",
+        expect![[r#"
             musterctl: --until 2026-11-20 11:00:00 is not after --since 2026-11-20 12:00:00
-            exit 2"#]]);
-    server.check("logs no-line-has-this --since -5m", expect![[r#"
+            exit 2"#]],
+    );
+    server.check(
+        "logs no-line-has-this --since -5m",
+        expect![[r#"
         musterctl: no line matches since 2026-11-18 13:01:40
-        exit 0"#]]);
+        exit 0"#]],
+    );
 }
 
 #[test]
@@ -498,7 +503,7 @@ fn a_token_that_others_may_read_is_not_used() {
     std::fs::write(&path, "msta_0\n").unwrap();
     let line = format!("status --url https://127.0.0.1:1 --token-file {}", path.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut outcome = |mode| {
+    let outcome = |mode| {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let outcome = runtime.block_on(run(&line, &around(Path::new("/nowhere"))));
         outcome.replace(&folder.path().display().to_string(), "DIR")

@@ -18,6 +18,7 @@ const REBINDS: u32 = 12;
 struct Nat {
     addr: SocketAddr,
     rebinds: Arc<AtomicU32>,
+    bound: Arc<AtomicU32>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -27,13 +28,19 @@ impl Nat {
         let inside = UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = inside.local_addr().unwrap();
         let (rebinds, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
-        let (wanted, stopped) = (rebinds.clone(), stop.clone());
-        let thread = std::thread::spawn(move || forward(&inside, server, &wanted, &stopped));
-        Nat { addr, rebinds, stop, thread: Some(thread) }
+        let bound = Arc::new(AtomicU32::new(0));
+        let (wanted, done, stopped) = (rebinds.clone(), bound.clone(), stop.clone());
+        let forward = move || forward(&inside, server, (&wanted, &done), &stopped);
+        let thread = Some(std::thread::spawn(forward));
+        Nat { addr, rebinds, bound, stop, thread }
     }
 
+    /// Returns when it is done: a handshake that is cut in two by it would go to two doors.
     fn rebind(&self) {
-        self.rebinds.fetch_add(1, Ordering::SeqCst);
+        let wanted = self.rebinds.fetch_add(1, Ordering::SeqCst) + 1;
+        while self.bound.load(Ordering::SeqCst) != wanted {
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -44,7 +51,12 @@ impl Drop for Nat {
     }
 }
 
-fn forward(inside: &UdpSocket, server: SocketAddr, wanted: &AtomicU32, stopped: &AtomicBool) {
+fn forward(
+    inside: &UdpSocket,
+    server: SocketAddr,
+    (wanted, done): (&AtomicU32, &AtomicU32),
+    stopped: &AtomicBool,
+) {
     let fresh = || {
         let outside = UdpSocket::bind("127.0.0.1:0").unwrap();
         outside.connect(server).unwrap();
@@ -58,6 +70,7 @@ fn forward(inside: &UdpSocket, server: SocketAddr, wanted: &AtomicU32, stopped: 
         if wanted.load(Ordering::SeqCst) != bound {
             bound = wanted.load(Ordering::SeqCst);
             outside = fresh();
+            done.store(bound, Ordering::SeqCst);
         }
         if let Ok((len, from)) = inside.recv_from(&mut packet) {
             client = Some(from);
