@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use muster_link::Role;
+use muster_link::ca::CaError;
 use muster_link::token::{Kept, Terms};
 use muster_program::listing::{print_json, print_line, table};
 use muster_proto::clock::Utc;
@@ -161,7 +162,12 @@ fn revoke(config: &Config, id: &str) -> Outcome {
     }
     let id = id.to_ascii_lowercase();
     if !tokens::remove(&config.state_dir, &id)? {
-        authority::open(config)?.remove_token(&id)?;
+        authority::open(config)?.remove_token(&id).map_err(|error| match error {
+            CaError::Unknown { .. } => {
+                Fatal::Usage(format!("there is no token {id}: see token ls"))
+            }
+            error => error.into(),
+        })?;
     }
     print_line(format_args!("token {id} is revoked"))?;
     Ok(ExitCode::SUCCESS)
