@@ -151,10 +151,10 @@ impl ClosedInbox {
     pub fn start(self, beat: Beat) -> std::io::Result<(Inbox, JoinHandle<()>)> {
         let (sender, receiver) = mpsc::channel(INBOX_QUEUE_MAX);
         let board = self.board.clone();
-        let keeper = keeper::Keeper::new(self.spool, self.board, beat);
+        let keeper = keeper::Keeper::new(self.spool, self.board, receiver, beat);
         let thread = std::thread::Builder::new()
             .name(format!("inbox-{}", self.lane))
-            .spawn(move || keeper.run(receiver))?;
+            .spawn(move || keeper.run())?;
         board.attach(thread.thread().clone());
         Ok((Inbox { board, sender }, thread))
     }

@@ -28,12 +28,21 @@ pub(super) struct Keeper {
     /// Frames of the open group, fresh or repeated, whose connections wait for the sync.
     waiting: Vec<(UnboundedSender<Stored>, StreamId)>,
     group_bytes: u64,
+    receiver: Receiver<Arrival>,
+    /// The disk refused what was left when everybody had gone: nothing more is written, so that no mark covers
+    /// a frame that found no room. None of it was acked, its agent has it still.
+    has_given_up: bool,
     /// Says that this thread does not hang; a disk that refuses is not a hang.
     beat: Beat,
 }
 
 impl Keeper {
-    pub(super) fn new(spool: Spool, board: Arc<InboxBoard>, beat: Beat) -> Keeper {
+    pub(super) fn new(
+        spool: Spool,
+        board: Arc<InboxBoard>,
+        receiver: Receiver<Arrival>,
+        beat: Beat,
+    ) -> Keeper {
         let mut marks = Marks::default();
         for (key, value) in spool.notes() {
             if let Some((stream, seq, host)) = parse_mark(key, value) {
@@ -43,19 +52,28 @@ impl Keeper {
         for (stream, mark) in marks.iter() {
             board.put_mark(stream, mark);
         }
-        Keeper { spool, board, marks, waiting: Vec::new(), group_bytes: 0, beat }
+        Keeper {
+            spool,
+            board,
+            marks,
+            waiting: Vec::new(),
+            group_bytes: 0,
+            receiver,
+            has_given_up: false,
+            beat,
+        }
     }
 
     /// Runs until every sender is gone. While a sync runs the next group gathers in the queue.
-    pub(super) fn run(mut self, mut receiver: Receiver<Arrival>) {
-        while let Some(arrival) = receiver.blocking_recv() {
+    pub(super) fn run(mut self) {
+        while let Some(arrival) = self.receiver.blocking_recv() {
             self.beat.works();
-            if !self.wait_while_held(&receiver) {
+            if !self.wait_while_held() {
                 break;
             }
             self.take(&arrival);
             while self.group_bytes < COMMIT_BYTES {
-                match receiver.try_recv() {
+                match self.receiver.try_recv() {
                     Ok(arrival) => self.take(&arrival),
                     Err(_) => break,
                 }
@@ -69,10 +87,10 @@ impl Keeper {
 
     /// Waits for room on the disk; what is read meanwhile is freed. False when every sender is gone: what
     /// came was not acked, its agent has it still.
-    fn wait_while_held(&mut self, receiver: &Receiver<Arrival>) -> bool {
+    fn wait_while_held(&mut self) -> bool {
         while self.board.is_held() {
             self.beat.works();
-            if receiver.sender_strong_count() == 0 {
+            if self.is_alone() {
                 return false;
             }
             self.free();
@@ -81,7 +99,21 @@ impl Keeper {
         true
     }
 
+    /// Every sender is gone: nobody waits for an ack any more.
+    fn is_alone(&self) -> bool {
+        self.receiver.sender_strong_count() == 0
+    }
+
+    fn give_up(&mut self) {
+        tracing::warn!(lane = %self.board.lane, "Stopping while the inbox cannot be written; agents keep what was not acked.");
+        self.has_given_up = true;
+        self.waiting.clear();
+    }
+
     fn take(&mut self, arrival: &Arrival) {
+        if self.has_given_up {
+            return;
+        }
         let header = &arrival.header;
         if header.kind == Kind::Dict {
             return self.append(arrival);
@@ -110,6 +142,7 @@ impl Keeper {
         loop {
             match self.spool.append(&[&head, &arrival.frame]) {
                 Ok(_) => break,
+                Err(AppendError::Full { .. }) if self.has_given_up => return,
                 Err(AppendError::Full { limit, .. }) => self.make_room(limit),
                 Err(error) => {
                     // Frames are bounded far below an entry's limit.
@@ -164,17 +197,29 @@ impl Keeper {
             Ok(_) => "the inbox is full: a store is behind".into(),
         };
         self.board.refused(why);
+        if self.is_alone() {
+            return self.give_up();
+        }
         std::thread::park_timeout(RETRY_PAUSE);
     }
 
     fn commit(&mut self) {
-        while let Err(error) = self.spool.commit() {
+        while !self.has_given_up
+            && let Err(error) = self.spool.commit()
+        {
             self.beat.works();
             let error = chain(&error);
             tracing::error!(lane = %self.board.lane, error, "The inbox cannot be written; trying again.");
             self.board.refused(error);
+            if self.is_alone() {
+                self.give_up();
+                break;
+            }
             std::thread::park_timeout(RETRY_PAUSE);
             self.free();
+        }
+        if self.has_given_up {
+            return;
         }
         self.group_bytes = 0;
         let moved: Vec<StreamId> = self.marks.pending().map(|(stream, _)| stream).collect();

@@ -8,7 +8,7 @@ use muster_proto::frame::Header;
 use muster_proto::lane::Lane;
 use muster_spool::testing::{Faults, MemDisk};
 use muster_spool::{Disk, Settings};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, channel, unbounded_channel};
 
 use super::*;
 
@@ -25,6 +25,8 @@ const STORE: &str = "store";
 struct Story {
     disk: Arc<MemDisk>,
     keeper: Keeper,
+    /// Somebody is there: without it the keeper stops.
+    sender: Option<Sender<Arrival>>,
     stored: UnboundedSender<Stored>,
     heard: UnboundedReceiver<Stored>,
 }
@@ -37,7 +39,9 @@ impl Story {
         spool.add_cursor(STORE, 1).unwrap();
         let board = Arc::new(InboxBoard::new(Lane::Logs, &spool, &[STORE], SETTINGS.budget_bytes));
         let (stored, heard) = unbounded_channel();
-        Story { disk, keeper: Keeper::new(spool, board, Beat::default()), stored, heard }
+        let (sender, receiver) = channel(1);
+        let keeper = Keeper::new(spool, board, receiver, Beat::default());
+        Story { disk, keeper, sender: Some(sender), stored, heard }
     }
 
     /// One group: frames of about 1000 bytes with these seqs.
@@ -128,6 +132,28 @@ fn on_a_full_disk_nothing_is_acked_or_lost() {
     let mut story = taker.join().unwrap();
     assert_eq!(story.last_heard(), Some(Seq(40)));
     assert_eq!(board.durable(), 40);
+}
+
+#[test]
+fn a_full_disk_holds_up_no_stop_and_no_mark_covers_what_was_not_written() {
+    let mut story = Story::new();
+    story.group(1..=5);
+    story.keeper.commit();
+    story.disk.faults(|faults| faults.room_bytes = Some(0));
+    drop(story.sender.take());
+    let began = Instant::now();
+    story.group(6..=40);
+    story.keeper.commit();
+    assert!(began.elapsed() < RETRY_PAUSE, "it does not wait for room");
+    assert_eq!(story.last_heard(), Some(Seq(5)), "nothing more is acked");
+    story.disk.faults(|faults| *faults = Faults::default());
+    story.keeper.commit();
+    let disk: Arc<dyn Disk> = story.disk.clone();
+    drop(story);
+    let (spool, _) = Spool::open(disk, SETTINGS, [7; 16]).unwrap();
+    let marks: Vec<_> = spool.notes().filter_map(|(key, value)| parse_mark(key, value)).collect();
+    let [(STREAM, Seq(marked), "host1")] = marks[..] else { panic!("{marks:?}") };
+    assert!(marked < spool.next_seq(), "{marked} of {}", spool.next_seq());
 }
 
 fn wait_for(mut condition: impl FnMut() -> bool) {
