@@ -36,7 +36,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod able;
@@ -47,6 +47,7 @@ mod muster;
 mod network;
 mod numbered;
 mod stage;
+mod turn;
 
 pub use base::Release;
 pub use host::{Host, Plan, Role};
@@ -56,9 +57,7 @@ pub use numbered::Numbered;
 use crate::rig::{skipped, tell};
 use network::{Network, Prefixes};
 use stage::Stage;
-
-/// Two cores cannot carry two fleets.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+use turn::Turn;
 
 /// A fleet of hosts.
 pub struct Fleet {
@@ -67,7 +66,7 @@ pub struct Fleet {
     network: Network,
     trees: HashMap<Release, PathBuf>,
     stage: Arc<Stage>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Fleet {
@@ -76,11 +75,11 @@ impl Fleet {
     /// # Panics
     /// When it should be able to and fails.
     pub fn open(test: &str) -> Option<Fleet> {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(obstacle) = able::obstacle() {
             skipped(test, &obstacle);
             return None;
         }
+        let turn = Turn::take();
         let stage = Arc::new(Stage::open());
         std::fs::write(stage.folder.join("hosts"), "").expect("the file of names");
         let network = Network::new(&stage);

@@ -196,13 +196,18 @@ pub fn skipped(test: &str, why: &str) {
 /// # Panics
 /// When patience is over.
 #[track_caller]
-pub fn eventually<T>(wanted: &str, patience: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(wanted: &str, patience: Duration, probe: impl FnMut() -> Option<T>) -> T {
+    within(patience, probe).unwrap_or_else(|| panic!("not within {patience:?}: {wanted}"))
+}
+
+/// As [`eventually`], for who has more to say when it does not happen.
+pub fn within<T>(patience: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     loop {
-        if let Some(found) = probe() {
+        let found = probe();
+        if found.is_some() || began.elapsed() >= patience {
             return found;
         }
-        assert!(began.elapsed() < patience, "not within {patience:?}: {wanted}");
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }

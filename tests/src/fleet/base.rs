@@ -99,7 +99,7 @@ pub fn tree(release: Release) -> PathBuf {
     tree
 }
 
-fn locked(path: &Path) -> Flock<File> {
+pub(super) fn locked(path: &Path) -> Flock<File> {
     let file = File::options().create(true).append(true).open(path).expect("a lock file");
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("the lock")
 }

@@ -3,12 +3,23 @@
 use std::time::Duration;
 
 use muster_tests::fleet::{End, Fleet, Host, Plan, Release};
+use muster_tests::rig::{eventually, within};
 
 /// Ten hosts are up after this long.
 const TEN_UP_MAX: Duration = Duration::from_secs(20);
 
+/// A neighbour that is not known yet costs the first packets.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn reaches(from: &Host, to: &Host, family: &str) -> bool {
     from.run(&["ping", family, "-c1", "-W1", "-q", &to.name]).code == 0
+}
+
+#[track_caller]
+fn must_reach(from: &Host, to: &Host, family: &str) {
+    eventually(&format!("{} reaches {} by {family}", from.name, to.name), PATIENCE, || {
+        reaches(from, to, family).then_some(())
+    });
 }
 
 #[test]
@@ -22,8 +33,8 @@ fn ten_hosts_boot_in_twenty_seconds_and_can_be_parted() {
     assert!(took < TEN_UP_MAX, "ten hosts were up only after {took:?}");
 
     for family in ["-4", "-6"] {
-        assert!(reaches(fleet.host("h0.eqiad.test"), fleet.host("h2.eqiad.test"), family));
-        assert!(reaches(fleet.host("h0.eqiad.test"), fleet.host("h1.codfw.test"), family));
+        must_reach(fleet.host("h0.eqiad.test"), fleet.host("h2.eqiad.test"), family);
+        must_reach(fleet.host("h0.eqiad.test"), fleet.host("h1.codfw.test"), family);
     }
     check_cuts(&mut fleet);
 
@@ -45,7 +56,7 @@ fn ten_hosts_boot_in_twenty_seconds_and_can_be_parted() {
         assert_eq!(host.sh("cat /root/kept /etc/machine-id"), format!("yes{id}"));
         assert_eq!(host.sh("hostname").trim(), host.name);
     }
-    assert!(reaches(fleet.host("h1.codfw.test"), fleet.host("h0.eqiad.test"), "-6"));
+    must_reach(fleet.host("h1.codfw.test"), fleet.host("h0.eqiad.test"), "-6");
 }
 
 fn check_cuts(fleet: &mut Fleet) {
@@ -64,12 +75,18 @@ fn check_cuts(fleet: &mut Fleet) {
     for (one, other, expected) in cuts {
         let cut = fleet.cut(one, other);
         for family in ["-4", "-6"] {
-            let found = pairs.map(|(from, to)| reaches(fleet.host(from), fleet.host(to), family));
-            assert_eq!(found, expected, "{family} while {one:?} and {other:?} are parted");
+            let mut found = [false; 4];
+            let is_so = within(PATIENCE, || {
+                found = pairs.map(|(from, to)| reaches(fleet.host(from), fleet.host(to), family));
+                (found == expected).then_some(())
+            });
+            assert!(is_so.is_some(), "{family} while {one:?} and {other:?} are parted: {found:?}");
         }
         fleet.heal(cut);
     }
-    assert!(pairs.iter().all(|(from, to)| reaches(fleet.host(from), fleet.host(to), "-4")));
+    for (from, to) in pairs {
+        must_reach(fleet.host(from), fleet.host(to), "-4");
+    }
 }
 
 #[test]
@@ -79,7 +96,7 @@ fn debian_13_boots_beside_debian_12_with_disk_and_clock_of_its_own() {
     fleet.boot(&[Plan::bare("old.eqiad.test"), new]);
     let host = fleet.host("new.eqiad.test");
     assert!(host.sh(". /etc/os-release; echo $VERSION_ID").starts_with("13"));
-    assert!(reaches(host, fleet.host("old.eqiad.test"), "-6"));
+    must_reach(host, fleet.host("old.eqiad.test"), "-6");
 
     host.fill_disk();
     assert_ne!(host.run(&["sh", "-c", "echo more >/var/lib/muster/more"]).code, 0);

@@ -6,11 +6,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use muster_tests::fleet::{End, Fleet, Host, Numbered, Plan, Role};
-use muster_tests::rig::{Tally, eventually, tell, text};
+use muster_tests::rig::{Tally, eventually, tell, text, within};
+use serde_json::Value;
 
 /// Where it happens. Its first aggregator has the certificate authority: nothing may depend on it.
 const STRUCK: &str = "eqiad";
 const DATACENTERS: [&str; 3] = [STRUCK, "codfw", "esams"];
+/// Who is asked about incidents: it stands where nothing is taken away.
+const WITNESS: &str = "agg1.esams.test";
 const PATIENCE: Duration = Duration::from_secs(90);
 /// To the first acked frame elsewhere. About a second, says the design; two busy cores run 18 hosts here.
 const SILENT_MS_MAX: u64 = 5_000;
@@ -39,6 +42,7 @@ enum Scope {
 struct Row {
     what: String,
     silent_ms: Vec<u64>,
+    verdict: String,
 }
 
 struct Story {
@@ -95,7 +99,7 @@ impl Story {
     /// Takes something away, waits until whom it served is served elsewhere, gives it back, waits until
     /// everybody is home.
     fn take_away(&mut self, way: Way, scope: Scope) {
-        self.wait_home();
+        self.wait_calm();
         let victims = self.victims(scope);
         let moved = self.served_by(&victims, scope == Scope::Datacenter);
         match (way, scope) {
@@ -109,7 +113,8 @@ impl Story {
         }
         let silent_ms = moved.iter().map(|(name, before)| self.silence(name, *before, &victims));
         let silent_ms = silent_ms.collect();
-        self.rows.push(Row { what: format!("{way:?} {scope:?}"), silent_ms });
+        let verdict = self.told(expected(way, scope, &victims));
+        self.rows.push(Row { what: format!("{way:?} {scope:?}"), silent_ms, verdict });
         match way {
             Way::Cut => self.fleet.heal_all(),
             _ => self.at_once(&victims, |host| mend(host, way, scope)),
@@ -118,10 +123,12 @@ impl Story {
 
     /// Agents stay at home when only the path between two datacenters breaks.
     fn cut_path(&mut self) {
-        self.wait_home();
+        self.wait_calm();
         let cut = self.fleet.cut(End::Site(DATACENTERS[0]), End::Site(DATACENTERS[1]));
         self.wait_home();
-        self.rows.push(Row { what: "Cut Path".to_owned(), silent_ms: Vec::new() });
+        let path = format!("path {} {}", DATACENTERS[1], DATACENTERS[0]);
+        let verdict = self.told(Some(("path", path, 0)));
+        self.rows.push(Row { what: "Cut Path".to_owned(), silent_ms: Vec::new(), verdict });
         self.fleet.heal(cut);
     }
 
@@ -182,6 +189,39 @@ impl Story {
         });
     }
 
+    /// Incidents that are open, as the witness tells them.
+    fn incidents(&self) -> Vec<Value> {
+        self.fleet.host(WITNESS).ask(&["incidents", "--json"]).array()
+    }
+
+    /// Waits until exactly the expected incident is told; gives its verdict. Without one, nothing is.
+    fn told(&self, expected: Option<Expected>) -> String {
+        let Some((kind, scope, hosts)) = expected else {
+            let found = self.incidents();
+            assert!(found.is_empty(), "nothing worth an incident happened: {found:#?}");
+            return "-".to_owned();
+        };
+        let mut last = Vec::new();
+        let told = within(PATIENCE, || {
+            last = self.incidents();
+            let [row] = &last[..] else { return None };
+            let is_it = text(row, "kind") == kind && text(row, "scope") == scope;
+            (is_it && row["hosts"] == hosts).then(|| text(row, "verdict").to_owned())
+        });
+        told.unwrap_or_else(|| panic!("not {kind} of {scope} with {hosts} hosts: {last:#?}"))
+    }
+
+    /// Every agent is served in its own datacenter, and nothing is wrong any more.
+    fn wait_calm(&self) {
+        self.wait_home();
+        let mut last = Vec::new();
+        let calm = within(PATIENCE * 2, || {
+            last = self.incidents();
+            last.is_empty().then_some(())
+        });
+        calm.unwrap_or_else(|| panic!("still open: {last:#?}"));
+    }
+
     /// Every agent is served in its own datacenter.
     fn wait_home(&self) {
         for host in self.fleet.with_role(Role::Agent) {
@@ -192,6 +232,24 @@ impl Story {
                 (is_home && status["last_ack_s"].as_u64()? <= 1).then_some(())
             });
         }
+    }
+}
+
+/// Kind and scope of an incident, and how many hosts it takes away.
+type Expected = (&'static str, String, u64);
+
+/// What `musterctl incidents` shall say. A reboot is over before it is worth one.
+fn expected(way: Way, scope: Scope, victims: &[String]) -> Option<Expected> {
+    let site = format!("site {STRUCK}");
+    match (way, scope) {
+        (Way::Reboot, _) => None,
+        (_, Scope::Aggregator) => {
+            Some(("aggregator-outage", format!("aggregator {}", victims[0]), 0))
+        }
+        (_, Scope::BothAggregators) => Some(("aggregator-outage", site, 0)),
+        // Its hosts said goodbye.
+        (Way::Stop, Scope::Datacenter) => Some(("site-lost", site, 0)),
+        (_, Scope::Datacenter) => Some(("site-lost", site, 4)),
     }
 }
 
@@ -219,14 +277,16 @@ fn mend(host: &Host, way: Way, scope: Scope) {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = format!("{:28} {:>7} {:>9} {:>9}\n", "taken away", "moved", "median", "worst");
+    let mut text =
+        format!("{:24} {:>5} {:>8} {:>8}  incident\n", "taken away", "moved", "median", "worst");
     for row in rows {
         let mut silent_ms = row.silent_ms.clone();
         silent_ms.sort_unstable();
         let show = |ms: Option<&u64>| ms.map_or("-".to_owned(), |ms| format!("{ms} ms"));
         let (median, worst) = (silent_ms.get(silent_ms.len() / 2), silent_ms.last());
         let (moved, median, worst) = (silent_ms.len(), show(median), show(worst));
-        let _ = writeln!(text, "{:28} {moved:>7} {median:>9} {worst:>9}", row.what);
+        let _ =
+            writeln!(text, "{:24} {moved:>5} {median:>8} {worst:>8}  {}", row.what, row.verdict);
     }
     text
 }
