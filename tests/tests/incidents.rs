@@ -110,7 +110,8 @@ fn a_stop_is_nothing_and_a_death_is_one_incident(rig: &Rig, agents: &mut [Agent]
     let own = page(rig.aggregators[0].metrics, "/metrics").unwrap();
     assert!(own.contains("muster_incidents{kind=\"host-lost\"} 1"), "{own}");
     assert!(own.contains("muster_incidents{kind=\"site-lost\"} 0"), "{own}");
-    assert!(rig.ask(&["status"]).out.contains("incidents  1 open"));
+    let status = rig.ask(&["status"]).out;
+    assert!(status.contains("incidents  1 open"), "{status}");
     agents[1].start();
     agents[2].start();
     let over = ends(rig, text(&incident, "id"));

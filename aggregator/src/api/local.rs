@@ -54,7 +54,7 @@ fn fleet(rooms: &Rooms, ask: &FleetAsk) -> FleetPart {
         started_at: Stamp(rooms.started_at),
         incidents: incidents(rooms, &IncidentAsk::default())
             .into_iter()
-            .map(|row| row.id)
+            .map(|row| row.scope)
             .collect(),
         ..FleetPart::default()
     };

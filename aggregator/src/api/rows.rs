@@ -168,7 +168,7 @@ pub struct FleetPart {
     /// `checks`, because what is newer of the host of that name must not overrule them.
     #[serde(default)]
     pub own_checks: Vec<CheckRow>,
-    /// Ids of the incidents that it sees open.
+    /// Scopes of the incidents that it sees open. Their ids differ until all have heard of the earliest view.
     #[serde(default)]
     pub incidents: Vec<String>,
 }

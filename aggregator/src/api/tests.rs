@@ -18,6 +18,7 @@ use super::fleet::{merge_logs, merge_series};
 use super::rooms::{QUESTIONS_MAX, Searched};
 use super::rows::{LogRow, LogsPart, Number, SeriesRow, Stamp};
 use super::*;
+use crate::incidents::{Incident, Incidents, Kind, Scope};
 use crate::roster::leases::Leases;
 use crate::roster::{Arrival, Roster};
 
@@ -679,4 +680,37 @@ fn base64_as_in_rfc_4648() {
     for (plain, coded) in vectors {
         assert_eq!(render::encode_base64(plain.as_bytes()), coded);
     }
+}
+
+#[test]
+fn trouble_that_two_see_since_different_moments_is_counted_once() {
+    let sees = |since_s: i64| {
+        let incident = Incident {
+            scope: Scope::Host("db1".to_owned()),
+            kind: Kind::HostLost,
+            since: Utc(NOW.0 - since_s * 1_000_000),
+            seen: NOW,
+            until: None,
+            verdict: "db1 is not heard of".to_owned(),
+            urgency: Urgency::Ticket,
+            hosts: 1,
+            listed: vec!["db1".to_owned()],
+            exceptions: 0,
+            exceptions_listed: Vec::new(),
+            evidence: Vec::new(),
+            returns: 0,
+            part_of: None,
+        };
+        Arc::new(Mutex::new(Incidents::restore(vec![incident])))
+    };
+    let with = |name: &str, since_s: i64, near: Near| {
+        let rooms = rooms(name, Roster::new(Utc(0)), Canned::default(), near);
+        Arc::new(Rooms { incidents: sees(since_s), ..Arc::into_inner(rooms).unwrap() })
+    };
+    let peer = with("agg2", 30, Near::default());
+    let here = with("agg1", 31, Near(BTreeMap::from([("agg2".to_owned(), Some(peer))])));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = runtime.block_on(answer(&here, &ask("/api/v1/status", admin())));
+    let status: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(status["incidents"], 1);
 }
