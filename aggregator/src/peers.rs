@@ -26,6 +26,8 @@ use errand::Errand;
 const RETRY: Duration = Duration::from_millis(250);
 /// Longest pause between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// A link that lasts this long has proved itself. A peer that stops takes links, and ends them at once.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// The links that are open now.
 #[derive(Default)]
@@ -80,16 +82,24 @@ impl Peers for PeerLinks {
 /// Keeps the link to one peer open for ever.
 pub async fn keep(links: Arc<PeerLinks>, dialer: Arc<Dialer>, peer: PeerConfig) {
     let mut pause = RETRY;
-    let mut told = false;
+    let (mut told, mut brief) = (false, false);
     loop {
         match connect(&dialer, &peer).await {
             Ok(connection) => {
-                tracing::info!(peer = peer.name, "Linked to a peer.");
-                (pause, told) = (RETRY, false);
+                let began = tokio::time::Instant::now();
                 links.lock().insert(peer.name.clone(), connection.clone());
-                let why = connection.closed().await;
+                let why = outlast(&connection, &peer.name, brief).await;
                 links.lock().remove(&peer.name);
-                tracing::warn!(peer = peer.name, why = chain(&why), "The link to a peer is lost.");
+                let lasted = began.elapsed() >= SETTLED;
+                if lasted || !brief {
+                    tracing::warn!(
+                        peer = peer.name,
+                        why = chain(&why),
+                        "The link to a peer is lost."
+                    );
+                }
+                (told, brief) = (false, !lasted);
+                pause = if lasted { RETRY } else { pause };
             }
             Err(error) if !told => {
                 tracing::warn!(
@@ -104,6 +114,17 @@ pub async fn keep(links: Arc<PeerLinks>, dialer: Arc<Dialer>, peer: PeerConfig) 
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         pause = (pause * 2).min(RETRY_MAX);
     }
+}
+
+/// Waits for the end of a link. `brief`: the one before did not last, so this one is told when it does.
+async fn outlast(connection: &Connection, peer: &str, brief: bool) -> LinkError {
+    let closed = connection.closed();
+    tokio::pin!(closed);
+    if brief && let Ok(why) = tokio::time::timeout(SETTLED, &mut closed).await {
+        return why;
+    }
+    tracing::info!(peer, "Linked to a peer.");
+    closed.await
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -186,6 +186,12 @@ pub fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "\n{text}");
 }
 
+/// One more line of what was told last.
+pub fn tell_on(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Says that a test was not made, and why: `tests/run.sh` counts it.
 pub fn skipped(test: &str, why: &str) {
     tell(&format!("{test} ... SKIPPED: {why}"));

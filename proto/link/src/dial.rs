@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::{ClientConfig, Endpoint, TokioRuntime};
 use rustls_pki_types::CertificateDer;
@@ -74,10 +75,9 @@ impl Dialer {
         self.endpoint.local_addr().map_err(|source| LinkError::Socket { addr, source })
     }
 
-    /// Closes every connection of this dialler and waits until the peers have been told.
+    /// Closes every connection of this dialler and gives the peers a moment to hear it.
     pub async fn close(&self, close: Close, reason: &str) {
-        self.endpoint.close(close.code(), reason.as_bytes());
-        self.endpoint.wait_idle().await;
+        say_goodbye(&self.endpoint, close, reason).await;
     }
 
     async fn handshake(&self, addr: SocketAddr, name: &str) -> Result<Connection, LinkError> {
@@ -100,6 +100,15 @@ impl Dialer {
         }
         Ok(connection)
     }
+}
+
+/// The words go out at once. Then a connection lingers for three probe timeouts (RFC 9000 §10.2), in case
+/// they were lost; to a peer that is dead that is most of a minute, which nobody has.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+pub(crate) async fn say_goodbye(endpoint: &Endpoint, close: Close, reason: &str) {
+    endpoint.close(close.code(), reason.as_bytes());
+    let _ = tokio::time::timeout(GOODBYE_MAX, endpoint.wait_idle()).await;
 }
 
 pub(crate) fn open_endpoint(tuning: &Tuning) -> Result<(Endpoint, Granted), LinkError> {

@@ -33,7 +33,7 @@ use serde_bytes::ByteBuf;
 use crate::cbor;
 use crate::connection::canonical;
 use crate::crypto;
-use crate::dial::{connect, open_endpoint, peer_of, quic_config};
+use crate::dial::{connect, open_endpoint, peer_of, quic_config, say_goodbye};
 use crate::error::{CertFault, Close, LinkError, printable};
 use crate::identity::{Fresh, Identity, IdentityError, new_key_and_csr};
 use crate::peer::Role;
@@ -174,8 +174,7 @@ async fn request(
     send.write_chunk(Bytes::from(framed)).await?;
     let _ = send.finish();
     let answer = read_message(&mut recv).await?;
-    quic.close(Close::Normal.code(), b"");
-    endpoint.wait_idle().await;
+    say_goodbye(&endpoint, Close::Normal, "").await;
     Ok(answer)
 }
 

@@ -22,7 +22,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::admission::{Admission, Knock, Verdict};
 use crate::connection::{Connection, Side, canonical};
-use crate::dial::{ADMITTED, explain, peer_of};
+use crate::dial::{ADMITTED, explain, peer_of, say_goodbye};
 use crate::enrol::EnrolRequest;
 use crate::error::{CertFault, Close, LinkError};
 use crate::peer::Role;
@@ -154,11 +154,11 @@ impl Listener {
         self.stop.notify_one();
     }
 
-    /// Stops, closes every connection with the same words and waits until the peers have been told.
+    /// Stops, closes every connection with the same words and gives the peers a moment to hear them.
+    /// Newcomers are refused meanwhile, and cannot tell that from a lack of room: drop the listener then.
     pub async fn close(&self, close: Close, reason: &str) {
         self.stop();
-        self.endpoint.close(close.code(), reason.as_bytes());
-        self.endpoint.wait_idle().await;
+        say_goodbye(&self.endpoint, close, reason).await;
     }
 
     /// Where the socket is bound; the port is known when 0 was asked for.

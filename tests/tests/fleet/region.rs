@@ -2,11 +2,10 @@
 //! datacenter, a whole datacenter and the path between two are taken away in every way there is. Who
 //! loses its aggregator is served elsewhere at once, everybody comes home, every line is there once.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use muster_tests::fleet::{End, Fleet, Host, Numbered, Plan, Role};
-use muster_tests::rig::{Tally, eventually, tell, text, within};
+use muster_tests::rig::{Tally, eventually, tell, tell_on, text, within};
 use serde_json::Value;
 
 /// Where it happens. Its first aggregator has the certificate authority: nothing may depend on it.
@@ -47,7 +46,6 @@ struct Row {
 
 struct Story {
     fleet: Fleet,
-    rows: Vec<Row>,
 }
 
 #[test]
@@ -67,14 +65,14 @@ fn whatever_is_taken_away_agents_are_served_elsewhere_and_no_line_is_lost_or_dou
         Numbered::begin(host, LINE_S);
     }
     fleet.wait_live();
-    let mut story = Story { fleet, rows: Vec::new() };
+    let mut story = Story { fleet };
+    tell(&format!("{:24} {:>5} {:>8} {:>8}  incident", "taken away", "moved", "median", "worst"));
     for scope in [Scope::Aggregator, Scope::BothAggregators, Scope::Datacenter] {
         for way in [Way::Kill, Way::Freeze, Way::Cut, Way::Stop, Way::Reboot] {
             story.take_away(way, scope);
         }
     }
     story.cut_path();
-    tell(&table(&story.rows));
     for host in story.fleet.with_role(Role::Agent) {
         let written = Numbered::of(host).end();
         Tally::settle_host(&story.fleet, Some(&host.name), written, PATIENCE);
@@ -109,12 +107,16 @@ impl Story {
             (Way::Cut, _) => victims.iter().for_each(|name| {
                 self.fleet.cut(End::Host(name), End::Others);
             }),
-            _ => self.at_once(&victims, |host| strike(host, way, scope)),
+            _ => {}
         }
-        let silent_ms = moved.iter().map(|(name, before)| self.silence(name, *before, &victims));
-        let silent_ms = silent_ms.collect();
+        // What reboots is back in a second, and then as good as any other.
+        let away: &[String] = if way == Way::Reboot { &[] } else { &victims };
+        let silent_ms = std::thread::scope(|threads| {
+            threads.spawn(|| self.at_once(&victims, |host| strike(host, way, scope)));
+            moved.iter().map(|(name, before)| self.silence(name, *before, away)).collect()
+        });
         let verdict = self.told(expected(way, scope, &victims));
-        self.rows.push(Row { what: format!("{way:?} {scope:?}"), silent_ms, verdict });
+        Row { what: format!("{way:?} {scope:?}"), silent_ms, verdict }.tell();
         match way {
             Way::Cut => self.fleet.heal_all(),
             _ => self.at_once(&victims, |host| mend(host, way, scope)),
@@ -128,7 +130,7 @@ impl Story {
         self.wait_home();
         let path = format!("path {} {}", DATACENTERS[1], DATACENTERS[0]);
         let verdict = self.told(Some(("path", path, 0)));
-        self.rows.push(Row { what: "Cut Path".to_owned(), silent_ms: Vec::new(), verdict });
+        Row { what: "Cut Path".to_owned(), silent_ms: Vec::new(), verdict }.tell();
         self.fleet.heal(cut);
     }
 
@@ -162,22 +164,24 @@ impl Story {
             .collect()
     }
 
-    /// How long an agent had no ack until somebody else than the victims acked.
-    fn silence(&self, agent: &str, before: u64, victims: &[String]) -> u64 {
+    /// How long an agent had no ack until another one acked that is not away.
+    fn silence(&self, agent: &str, before: u64, away: &[String]) -> u64 {
         let host = self.fleet.host(agent);
-        let silent_ms = eventually(&format!("{agent} is served elsewhere"), PATIENCE, || {
-            let status = host.agent_status()?;
-            let last = &status["last_switch"];
+        let mut last = None;
+        let silent_ms = within(PATIENCE, || {
+            last = host.agent_status();
+            let (status, switch) = (last.as_ref()?, &last.as_ref()?["last_switch"]);
             let is_new = status["switches"].as_u64()? > before;
-            let is_elsewhere = !victims.iter().any(|name| text(last, "to") == name);
-            (is_new && is_elsewhere).then(|| last["silent_ms"].as_u64())?
+            let is_elsewhere = !away.iter().any(|name| text(switch, "to") == name);
+            (is_new && is_elsewhere).then(|| switch["silent_ms"].as_u64())?
         });
-        let journal = || host.journal("muster-agent");
-        assert!(
-            silent_ms <= SILENT_MS_MAX,
-            "{agent}: {silent_ms} ms without an ack\n{}",
-            journal()
-        );
+        let told = |what: &str| -> ! {
+            panic!("{agent}: {what}: {last:#?}\n{}", host.journal("muster-agent"))
+        };
+        let silent_ms = silent_ms.unwrap_or_else(|| told("not served elsewhere"));
+        if silent_ms > SILENT_MS_MAX {
+            told("too long without an ack");
+        }
         silent_ms
     }
 
@@ -198,7 +202,13 @@ impl Story {
     fn told(&self, expected: Option<Expected>) -> String {
         let Some((kind, scope, hosts)) = expected else {
             let found = self.incidents();
-            assert!(found.is_empty(), "nothing worth an incident happened: {found:#?}");
+            if !found.is_empty() {
+                let struck = self.fleet.with_role(Role::Aggregator).map(|host| {
+                    format!("{}:\n{}", host.name, host.journal(Role::Aggregator.unit()))
+                });
+                let journals: Vec<String> = struck.collect();
+                panic!("nothing worth an incident: {found:#?}\n{}", journals.join("\n"));
+            }
             return "-".to_owned();
         };
         let mut last = Vec::new();
@@ -276,17 +286,14 @@ fn mend(host: &Host, way: Way, scope: Scope) {
     }
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text =
-        format!("{:24} {:>5} {:>8} {:>8}  incident\n", "taken away", "moved", "median", "worst");
-    for row in rows {
-        let mut silent_ms = row.silent_ms.clone();
+impl Row {
+    /// One line of the table; told at once, so that a failure shows how far the story came.
+    fn tell(&self) {
+        let mut silent_ms = self.silent_ms.clone();
         silent_ms.sort_unstable();
         let show = |ms: Option<&u64>| ms.map_or("-".to_owned(), |ms| format!("{ms} ms"));
         let (median, worst) = (silent_ms.get(silent_ms.len() / 2), silent_ms.last());
         let (moved, median, worst) = (silent_ms.len(), show(median), show(worst));
-        let _ =
-            writeln!(text, "{:24} {moved:>5} {median:>8} {worst:>8}  {}", row.what, row.verdict);
+        tell_on(&format!("{:24} {moved:>5} {median:>8} {worst:>8}  {}", self.what, self.verdict));
     }
-    text
 }
