@@ -24,6 +24,7 @@
 //! - **Hosts** ([`Host`]): `run`, `sh`, `write`, `reboot`, `power_off`, `power_cut`, `start`; for a unit
 //!   `kill`, `freeze`, `thaw`, `stop_unit`, `start_unit`, `skew_clock`; `fill_disk` of a [`Plan::with_disk`].
 //!   A [`Plan::bare`] host has nothing of ours on it.
+//! - **Packages**: `apt_install`, `version`; [`Fleet::publish`] offers this build as a newer version.
 //! - **Network**: datacenter D is `10.D.0.0/24` and `fd00:D::/64`, in the order in which they are first
 //!   named; `cut`, `lose` (percent), `heal`, `heal_all` between two [`End`]s. Names are in `/etc/hosts`,
 //!   one file of all hosts: [`Fleet::name_hosts`] writes it anew.
@@ -46,6 +47,7 @@ mod host;
 mod muster;
 mod network;
 mod numbered;
+mod packages;
 mod stage;
 mod turn;
 
@@ -56,6 +58,7 @@ pub use numbered::Numbered;
 
 use crate::rig::{skipped, tell};
 use network::{Network, Prefixes};
+use packages::Repository;
 use stage::Stage;
 use turn::Turn;
 
@@ -65,6 +68,7 @@ pub struct Fleet {
     pub hosts: Vec<Host>,
     network: Network,
     trees: HashMap<Release, PathBuf>,
+    repository: Repository,
     stage: Arc<Stage>,
     _turn: Turn,
 }
@@ -83,7 +87,9 @@ impl Fleet {
         let stage = Arc::new(Stage::open());
         std::fs::write(stage.folder.join("hosts"), "").expect("the file of names");
         let network = Network::new(&stage);
-        Some(Fleet { hosts: Vec::new(), network, trees: HashMap::new(), stage, _turn: turn })
+        let repository = Repository::new(&stage.folder.join("repository"));
+        let (hosts, trees) = (Vec::new(), HashMap::new());
+        Some(Fleet { hosts, network, trees, repository, stage, _turn: turn })
     }
 
     /// Boots more hosts, all at once, and waits until each is up; gives the time it took. Base trees that

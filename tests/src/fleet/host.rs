@@ -1,6 +1,6 @@
 //! One host: an overlay over a base tree, booted by systemd-nspawn on the stage.
 //!
-//! Room: `tests/fleet`.  May use: `base`, `network`, `stage`.  Used by: `fleet`, `acts`, `muster`, `numbered`.
+//! Room: `tests/fleet`.  May use: `base`, `network`, `packages`, `stage`.  Used by: `fleet`, `acts`, `muster`, `numbered`.
 //!
 //! Commands are run inside by entering the namespaces of the host's first process: nothing of this machine's
 //! systemd or D-Bus is asked. They run as root of the host, outside of its units.
@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use super::base::Release;
 use super::network::Address;
 use super::output_with;
+use super::packages::REPOSITORY;
 use super::stage::{Stage, children};
 use crate::rig::{Answer, eventually};
 
@@ -174,7 +175,7 @@ impl Host {
         assert!(state.is_none(), "{} is on already", self.name);
         let cgroup = self.stage.cgroup(&self.name);
         let show = |part: &str| self.folder.join(part).display().to_string();
-        let hosts = self.stage.folder.join("hosts").display().to_string();
+        let shared = |part: &str| self.stage.folder.join(part).display().to_string();
         let mut command = self.stage.command("bash");
         // nspawn keeps the cgroup that it is started in, so each host gets its own.
         let enter = "echo 0 >\"$0/cgroup.procs\"; exec systemd-nspawn \"$@\"";
@@ -185,7 +186,8 @@ impl Host {
         command.arg(format!("--machine=m{}-{}", self.address.site, self.address.host));
         command.arg(format!("--hostname={}", self.name));
         command.arg(format!("--directory={}", show("root")));
-        command.arg(format!("--bind={hosts}:/etc/hosts"));
+        command.arg(format!("--bind={}:/etc/hosts", shared("hosts")));
+        command.arg(format!("--bind-ro={}:{REPOSITORY}", shared("repository")));
         command.arg(format!("--network-bridge={}", self.address.bridge()));
         if self.plan.disk_mib.is_some() {
             command.arg(format!("--bind={}:/var/lib/muster", show("disk")));
@@ -334,18 +336,6 @@ impl Host {
         let script = "mkdir -p \"$(dirname \"$0\")\"; cat >\"$0\"";
         let answer = self.run_with(&["sh", "-euc", script, path], text);
         assert!(answer.code == 0, "{}: {path}: {}", self.name, answer.err);
-    }
-
-    /// Copies a file of this machine into the host.
-    ///
-    /// # Panics
-    /// When the host refuses.
-    #[track_caller]
-    pub fn put(&self, source: &Path, target: &str) {
-        let first = self.first().unwrap_or_else(|| panic!("{} is off", self.name));
-        let inside = PathBuf::from(format!("/proc/{first}/root{target}"));
-        let copied = std::fs::copy(source, &inside);
-        copied.unwrap_or_else(|error| panic!("{}: {target}: {error}", self.name));
     }
 
     /// What a unit logged since the host's boot, for messages.

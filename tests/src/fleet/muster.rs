@@ -1,6 +1,8 @@
 //! What of ours runs on the hosts: installed, configured, enrolled, asked.
 //!
-//! Room: `tests/fleet`.  May use: `host`.  Used by: tests.
+//! Room: `tests/fleet`.  May use: `host`, `packages`.  Used by: tests.
+//!
+//! Configuration lies in drop-ins, so that the packages' own files stay as they came.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use serde_json::Value;
 
 use super::Fleet;
 use super::host::{Host, Role};
-use crate::rig::{Answer, Asks, eventually, program};
+use crate::rig::{Answer, Asks, eventually};
 
 /// Starting takes a second; only a bug takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,14 +27,15 @@ impl Fleet {
     /// When something of it fails, with what it said.
     pub fn install(&self) {
         let hosts = || self.hosts.iter().filter(|host| host.plan.role != Role::Bare);
+        self.repository.publish("");
         std::thread::scope(|scope| {
             for host in hosts() {
-                scope.spawn(|| put_programs(host));
+                scope.spawn(|| {
+                    self.configure(host);
+                    host.apt_install(host.plan.role.packages());
+                });
             }
         });
-        for host in hosts() {
-            self.configure(host);
-        }
         for host in self.with_role(Role::Aggregator) {
             self.certify_aggregator(host);
             host.start_unit(Role::Aggregator.unit());
@@ -41,6 +44,15 @@ impl Fleet {
             self.enrol(host);
             host.start_unit(Role::Agent.unit());
         }
+    }
+
+    /// Offers this build once more, as a newer version: `""` is what [`Fleet::install`] published, `"+1"`
+    /// and `"+2"` are newer. [`Host::apt_install`] upgrades to the newest.
+    ///
+    /// # Panics
+    /// When it cannot be packed.
+    pub fn publish(&self, suffix: &str) {
+        self.repository.publish(suffix);
     }
 
     /// Waits until every agent has something acked.
@@ -62,11 +74,11 @@ impl Fleet {
             Role::Bare => {}
             Role::Agent => {
                 let text = self.agent_config(host) + &host.plan.more;
-                host.write("/etc/muster/agent.toml", &text);
+                host.write("/etc/muster/agent.d/fleet.toml", &text);
             }
             Role::Aggregator => {
                 let text = self.aggregator_config(host) + &host.plan.more;
-                host.write("/etc/muster/aggregator.toml", &text);
+                host.write("/etc/muster/aggregator.d/fleet.toml", &text);
             }
         }
     }
@@ -119,10 +131,10 @@ impl Fleet {
     fn certify_aggregator(&self, host: &Host) {
         let first = self.authority();
         if host.name == first.name {
-            host.sh("muster-aggregator init --organisation 'Muster fleet'");
+            host.daemon("muster-aggregator init --organisation 'Muster fleet'");
         } else {
             let (at, token) = (&first.name, self.token("aggregator"));
-            host.sh(&format!("muster-aggregator init --join {at}:7460 --token {token}"));
+            host.daemon(&format!("muster-aggregator init --join {at}:7460 --token {token}"));
         }
     }
 
@@ -132,7 +144,7 @@ impl Fleet {
     /// When it is refused.
     pub fn enrol(&self, host: &Host) {
         let (at, token) = (&self.authority().name, self.token("agent"));
-        host.sh(&format!("muster-agent enroll --token {token} --aggregator {at}:7460"));
+        host.daemon(&format!("muster-agent enroll --token {token} --aggregator {at}:7460"));
     }
 
     /// A token for one certificate.
@@ -141,7 +153,7 @@ impl Fleet {
     /// When none is made.
     pub fn token(&self, role: &str) -> String {
         let script = format!("muster-aggregator token create --role {role}");
-        self.authority().sh(&script).trim().to_owned()
+        self.authority().daemon(&script).trim().to_owned()
     }
 
     /// Asks the first aggregator that is on and runs.
@@ -163,6 +175,24 @@ impl Asks for Fleet {
 }
 
 impl Role {
+    /// What apt installs for it.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Role::Agent => &["muster-agent"],
+            Role::Aggregator => &["muster-aggregator", "musterctl"],
+            Role::Bare => &[],
+        }
+    }
+
+    /// The user its daemon runs as.
+    fn user(self) -> &'static str {
+        match self {
+            Role::Agent => "muster",
+            Role::Aggregator => "muster-aggregator",
+            Role::Bare => "root",
+        }
+    }
+
     /// Its unit, which is also its program; empty for a bare host.
     pub fn unit(self) -> &'static str {
         match self {
@@ -179,31 +209,15 @@ impl Host {
         self.run(&[&["musterctl"], words].concat())
     }
 
+    /// Runs a script as the user of its daemon, who owns the state.
+    #[track_caller]
+    fn daemon(&self, script: &str) -> String {
+        self.sh(&format!("runuser -u {} -- {script}", self.plan.role.user()))
+    }
+
     /// What its agent says of itself; `None` while it does not answer.
     pub fn agent_status(&self) -> Option<Value> {
         let answer = self.run(&["muster-agent", "status", "--json"]);
         serde_json::from_str(&answer.out).ok()
     }
-}
-
-/// Puts the programs on a host by hand.
-fn put_programs(host: &Host) {
-    let programs: &[&str] = match host.plan.role {
-        Role::Agent => &["muster-agent"],
-        Role::Aggregator => &["muster-aggregator", "musterctl"],
-        Role::Bare => &[],
-    };
-    for name in programs {
-        host.put(&program(name), &format!("/usr/bin/{name}"));
-        host.sh(&format!("chmod 755 /usr/bin/{name}"));
-    }
-    let unit = host.plan.role.unit();
-    let state = unit.trim_start_matches("muster-");
-    let text = format!(
-        "[Service]\nExecStart=/usr/bin/{unit} run\nRestart=always\nRestartSec=1\n\
-         RuntimeDirectory=muster\nRuntimeDirectoryPreserve=yes\nStateDirectory=muster/{state}\n\
-         [Install]\nWantedBy=multi-user.target\n"
-    );
-    host.write(&format!("/etc/systemd/system/{unit}.service"), &text);
-    host.sh(&format!("mkdir -p /etc/muster /var/lib/muster/{state}; systemctl enable -q {unit}"));
 }
