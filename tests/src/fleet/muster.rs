@@ -131,10 +131,10 @@ impl Fleet {
     fn certify_aggregator(&self, host: &Host) {
         let first = self.authority();
         if host.name == first.name {
-            host.daemon("muster-aggregator init --organisation 'Muster fleet'");
+            host.sh("muster-aggregator init --organisation 'Muster fleet'");
         } else {
             let (at, token) = (&first.name, self.token("aggregator"));
-            host.daemon(&format!("muster-aggregator init --join {at}:7460 --token {token}"));
+            host.sh(&format!("muster-aggregator init --join {at}:7460 --token {token}"));
         }
     }
 
@@ -144,7 +144,7 @@ impl Fleet {
     /// When it is refused.
     pub fn enrol(&self, host: &Host) {
         let (at, token) = (&self.authority().name, self.token("agent"));
-        host.daemon(&format!("muster-agent enroll --token {token} --aggregator {at}:7460"));
+        host.sh(&format!("muster-agent enroll --token {token} --aggregator {at}:7460"));
     }
 
     /// A token for one certificate.
@@ -153,7 +153,7 @@ impl Fleet {
     /// When none is made.
     pub fn token(&self, role: &str) -> String {
         let script = format!("muster-aggregator token create --role {role}");
-        self.authority().daemon(&script).trim().to_owned()
+        self.authority().sh(&script).trim().to_owned()
     }
 
     /// Asks the first aggregator that is on and runs.
@@ -184,15 +184,6 @@ impl Role {
         }
     }
 
-    /// The user its daemon runs as.
-    fn user(self) -> &'static str {
-        match self {
-            Role::Agent => "muster",
-            Role::Aggregator => "muster-aggregator",
-            Role::Bare => "root",
-        }
-    }
-
     /// Its unit, which is also its program; empty for a bare host.
     pub fn unit(self) -> &'static str {
         match self {
@@ -207,12 +198,6 @@ impl Host {
     /// Runs musterctl on this host, which has an aggregator.
     pub fn ask(&self, words: &[&str]) -> Answer {
         self.run(&[&["musterctl"], words].concat())
-    }
-
-    /// Runs a script as the user of its daemon, who owns the state.
-    #[track_caller]
-    fn daemon(&self, script: &str) -> String {
-        self.sh(&format!("runuser -u {} -- {script}", self.plan.role.user()))
     }
 
     /// What its agent says of itself; `None` while it does not answer.
