@@ -13,7 +13,7 @@
 //!     Plan::aggregator("agg2.eqiad.test"),
 //!     Plan::agent("db1.eqiad.test"),
 //! ]);
-//! fleet.install(); // packages, configuration, certificates, everything runs
+//! fleet.install(); // configuration, certificates, everything runs
 //! let cut = fleet.cut(End::Host("db1.eqiad.test"), End::Others);
 //! fleet.host("agg1.eqiad.test").kill("muster-aggregator");
 //! fleet.heal(cut);
@@ -24,7 +24,8 @@
 //! - **Hosts** ([`Host`]): `run`, `sh`, `write`, `reboot`, `power_off`, `power_cut`, `start`; for a unit
 //!   `kill`, `freeze`, `thaw`, `stop_unit`, `start_unit`, `skew_clock`; `fill_disk` of a [`Plan::with_disk`].
 //!   A [`Plan::bare`] host has nothing of ours on it.
-//! - **Packages**: `apt_install`, `version`; [`Fleet::publish`] offers this build as a newer version.
+//! - **Packages**: hosts with a role boot with theirs, installed by apt into an image (`image.rs`); `apt_install`,
+//!   `apt_install_files`, `apt`, `version`; [`Fleet::publish`] offers this build as a newer version.
 //! - **Network**: datacenter D is `10.D.0.0/24` and `fd00:D::/64`, in the order in which they are first
 //!   named; `cut`, `lose` (percent), `heal`, `heal_all` between two [`End`]s. Names are in `/etc/hosts`,
 //!   one file of all hosts: [`Fleet::name_hosts`] writes it anew.
@@ -34,8 +35,6 @@
 //! Absent on purpose: delay (kernels without netem are common; loss is there), machined and D-Bus of this
 //! machine, the way out to the internet.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,10 +43,11 @@ mod able;
 mod acts;
 mod base;
 mod host;
+mod image;
 mod muster;
 mod network;
 mod numbered;
-mod packages;
+mod repository;
 mod stage;
 mod turn;
 
@@ -57,8 +57,9 @@ pub use network::{Address, End, Fault};
 pub use numbered::Numbered;
 
 use crate::rig::{skipped, tell};
+use image::Images;
 use network::{Network, Prefixes};
-use packages::Repository;
+use repository::Repository;
 use stage::Stage;
 use turn::Turn;
 
@@ -67,7 +68,7 @@ pub struct Fleet {
     /// The hosts, in the order in which they were planned. Before the stage they stand on.
     pub hosts: Vec<Host>,
     network: Network,
-    trees: HashMap<Release, PathBuf>,
+    images: Images,
     repository: Repository,
     stage: Arc<Stage>,
     _turn: Turn,
@@ -88,24 +89,25 @@ impl Fleet {
         std::fs::write(stage.folder.join("hosts"), "").expect("the file of names");
         let network = Network::new(&stage);
         let repository = Repository::new(&stage.folder.join("repository"));
-        let (hosts, trees) = (Vec::new(), HashMap::new());
-        Some(Fleet { hosts, network, trees, repository, stage, _turn: turn })
+        let (hosts, images) = (Vec::new(), Images::default());
+        Some(Fleet { hosts, network, images, repository, stage, _turn: turn })
     }
 
-    /// Boots more hosts, all at once, and waits until each is up; gives the time it took. Base trees that
-    /// are not there yet are made before.
+    /// Boots more hosts, all at once, and waits until each is up; gives the time it took. Base trees and images
+    /// that are not there yet are made before. A host with a role has its packages, and nothing of ours runs.
     ///
     /// # Panics
     /// When one does not come up, or with a failed unit.
     pub fn boot(&mut self, plans: &[Plan]) -> Duration {
         for plan in plans {
-            self.trees.entry(plan.release).or_insert_with(|| base::tree(plan.release));
+            self.images.of(&self.stage, &self.repository, (plan.release, plan.role));
         }
         let (began, first) = (Instant::now(), self.hosts.len());
         for plan in plans {
             let address = self.network.admit(&self.stage, plan.datacenter());
-            let tree = &self.trees[&plan.release];
-            self.hosts.push(Host::new(self.stage.clone(), plan.clone(), address, tree));
+            let kind = (plan.release, plan.role);
+            let lower = self.images.of(&self.stage, &self.repository, kind);
+            self.hosts.push(Host::new(self.stage.clone(), plan.clone(), address, lower));
         }
         self.name_hosts(&self.names());
         for host in &self.hosts[first..] {

@@ -10,5 +10,6 @@
 pub mod bench;
 pub mod fleet;
 pub mod fuzz;
+pub mod packages;
 pub mod rig;
 pub mod swarm;

@@ -1,11 +1,11 @@
 //! One host: an overlay over a base tree, booted by systemd-nspawn on the stage.
 //!
-//! Room: `tests/fleet`.  May use: `base`, `network`, `packages`, `stage`.  Used by: `fleet`, `acts`, `muster`, `numbered`.
+//! Room: `tests/fleet`.  May use: `base`, `network`, `repository`, `stage`.  Used by: `fleet`, `acts`, `muster`, `numbered`.
 //!
 //! Commands are run inside by entering the namespaces of the host's first process: nothing of this machine's
 //! systemd or D-Bus is asked. They run as root of the host, outside of its units.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use super::base::Release;
 use super::network::Address;
 use super::output_with;
-use super::packages::REPOSITORY;
+use super::repository::REPOSITORY;
 use super::stage::{Stage, children};
 use crate::rig::{Answer, eventually};
 
@@ -28,7 +28,7 @@ const COMMAND_S_MAX: &str = "120";
 const REBOOT_CODE: i32 = 133;
 
 /// What a host is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// It runs an agent.
     Agent,
@@ -121,16 +121,16 @@ struct Running {
 }
 
 impl Host {
-    pub(super) fn new(stage: Arc<Stage>, plan: Plan, address: Address, tree: &Path) -> Host {
+    pub(super) fn new(stage: Arc<Stage>, plan: Plan, address: Address, lower: &str) -> Host {
         let folder = stage.folder.join(&plan.name);
         let name = plan.name.clone();
         let host = Host { name, plan, address, stage, folder, running: Mutex::new(None) };
-        host.furnish(tree);
+        host.furnish(lower);
         host
     }
 
-    /// Makes overlay, disk and the files that make this host itself.
-    fn furnish(&self, tree: &Path) {
+    /// Makes overlay over the layers `lower`, disk and the files that make this host itself.
+    fn furnish(&self, lower: &str) {
         let path = |part: &str| self.folder.join(part);
         for part in ["work", "root", "disk", "upper/etc/systemd/network"] {
             std::fs::create_dir_all(path(part)).expect("a folder of the host");
@@ -147,12 +147,8 @@ impl Host {
         );
         write("systemd/network/10-host0.network", network_file(self.address));
         let show = |part: &str| path(part).display().to_string();
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            tree.display(),
-            show("upper"),
-            show("work")
-        );
+        let (upper, work) = (show("upper"), show("work"));
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
         self.stage.run("mount", &["-t", "overlay", "-o", &options, "overlay", &show("root")], "");
         if let Some(mebibytes) = self.plan.disk_mib {
             let (image, size) = (show("disk.img"), format!("{mebibytes}M"));
@@ -230,9 +226,17 @@ impl Host {
     /// # Panics
     /// When it does not.
     pub fn reboot(&self) {
+        self.go_down_to_reboot();
+        self.start();
+    }
+
+    /// The first half of [`Host::reboot`]: waits until it is off. [`Host::start`] is the second.
+    ///
+    /// # Panics
+    /// When it does not end, or not to boot again.
+    pub fn go_down_to_reboot(&self) {
         self.run(&["systemctl", "reboot"]);
         self.wait_down(Some(REBOOT_CODE));
-        self.start();
     }
 
     /// `systemctl poweroff`; waits until it is off. [`Host::start`] switches it on again.

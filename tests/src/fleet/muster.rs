@@ -1,6 +1,6 @@
-//! What of ours runs on the hosts: installed, configured, enrolled, asked.
+//! What of ours runs on the hosts: configured, enrolled, asked.
 //!
-//! Room: `tests/fleet`.  May use: `host`, `packages`.  Used by: tests.
+//! Room: `tests/fleet`.  May use: `host`, `repository`.  Used by: tests, `image`.
 //!
 //! Configuration lies in drop-ins, so that the packages' own files stay as they came.
 
@@ -20,34 +20,30 @@ const UPLINK: &str = "[uplink]\nhome_stable = \"3s\"\nprobe_interval = \"1s\"\nh
                       heartbeat = \"2s\"\n";
 
 impl Fleet {
-    /// Installs, configures and starts what every host's role needs. The first aggregator has the
-    /// certificate authority.
+    /// Configures, enrols and starts what every host's role needs; its packages are there since it booted. The
+    /// first aggregator has the certificate authority.
     ///
     /// # Panics
     /// When something of it fails, with what it said.
     pub fn install(&self) {
-        let hosts = || self.hosts.iter().filter(|host| host.plan.role != Role::Bare);
-        self.repository.publish("");
-        std::thread::scope(|scope| {
-            for host in hosts() {
-                scope.spawn(|| {
-                    self.configure(host);
-                    host.apt_install(host.plan.role.packages());
-                });
-            }
-        });
         for host in self.with_role(Role::Aggregator) {
+            self.configure(host);
             self.certify_aggregator(host);
             host.start_unit(Role::Aggregator.unit());
         }
-        for host in self.with_role(Role::Agent) {
-            self.enrol(host);
-            host.start_unit(Role::Agent.unit());
-        }
+        std::thread::scope(|scope| {
+            for host in self.with_role(Role::Agent) {
+                scope.spawn(|| {
+                    self.configure(host);
+                    self.enrol(host);
+                    host.start_unit(Role::Agent.unit());
+                });
+            }
+        });
     }
 
-    /// Offers this build once more, as a newer version: `""` is what [`Fleet::install`] published, `"+1"`
-    /// and `"+2"` are newer. [`Host::apt_install`] upgrades to the newest.
+    /// Offers this build once more, as a newer version: `""` is the one that hosts with a role boot
+    /// with, `"+1"` and `"+2"` are newer. [`Host::apt_install`] upgrades to the newest.
     ///
     /// # Panics
     /// When it cannot be packed.
@@ -176,7 +172,7 @@ impl Asks for Fleet {
 
 impl Role {
     /// What apt installs for it.
-    fn packages(self) -> &'static [&'static str] {
+    pub(super) fn packages(self) -> &'static [&'static str] {
         match self {
             Role::Agent => &["muster-agent"],
             Role::Aggregator => &["muster-aggregator", "musterctl"],
