@@ -24,7 +24,8 @@
 //! - **Hosts** ([`Host`]): `run`, `sh`, `write`, `reboot`, `power_off`, `power_cut`, `start`; for a unit
 //!   `kill`, `freeze`, `thaw`, `stop_unit`, `start_unit`, `skew_clock`; `fill_disk` of a [`Plan::with_disk`].
 //!   A [`Plan::bare`] host has nothing of ours on it.
-//! - **Packages**: hosts with a role boot with theirs, installed by apt into an image (`image.rs`); `apt_install`,
+//! - **Packages**: hosts with a role boot with theirs, installed by apt into an image (`image.rs`), but for a
+//!   [`Plan::fresh`] one, on which the story installs them; `apt_install`,
 //!   `apt_install_files`, `apt`, `version`; [`Fleet::publish`] offers this build as a newer version.
 //! - **Network**: datacenter D is `10.D.0.0/24` and `fd00:D::/64`, in the order in which they are first
 //!   named; `cut`, `lose` (percent), `heal`, `heal_all` between two [`End`]s. Names are in `/etc/hosts`,
@@ -44,6 +45,7 @@ mod acts;
 mod base;
 mod host;
 mod image;
+mod inotify;
 mod muster;
 mod network;
 mod numbered;
@@ -100,13 +102,12 @@ impl Fleet {
     /// When one does not come up, or with a failed unit.
     pub fn boot(&mut self, plans: &[Plan]) -> Duration {
         for plan in plans {
-            self.images.of(&self.stage, &self.repository, (plan.release, plan.role));
+            self.images.of(&self.stage, &self.repository, plan.kind());
         }
         let (began, first) = (Instant::now(), self.hosts.len());
         for plan in plans {
             let address = self.network.admit(&self.stage, plan.datacenter());
-            let kind = (plan.release, plan.role);
-            let lower = self.images.of(&self.stage, &self.repository, kind);
+            let lower = self.images.of(&self.stage, &self.repository, plan.kind());
             self.hosts.push(Host::new(self.stage.clone(), plan.clone(), address, lower));
         }
         self.name_hosts(&self.names());

@@ -51,6 +51,8 @@ pub struct Plan {
     pub disk_mib: Option<u32>,
     /// More lines for the configuration of its agent or aggregator.
     pub more: String,
+    /// Nothing of ours is installed yet: the story does it.
+    pub is_fresh: bool,
 }
 
 impl Plan {
@@ -71,7 +73,18 @@ impl Plan {
 
     fn new(name: &str, role: Role) -> Plan {
         let (name, more) = (name.to_owned(), String::new());
-        Plan { name, role, release: Release::default(), disk_mib: None, more }
+        Plan { name, role, release: Release::default(), disk_mib: None, more, is_fresh: false }
+    }
+
+    /// Without the packages of its role; [`super::Fleet::install`] leaves it alone.
+    #[must_use]
+    pub fn fresh(self) -> Plan {
+        Plan { is_fresh: true, ..self }
+    }
+
+    /// Which image it stands on.
+    pub(super) fn kind(&self) -> (Release, Role) {
+        (self.release, if self.is_fresh { Role::Bare } else { self.role })
     }
 
     /// With another Debian.

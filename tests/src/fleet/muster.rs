@@ -26,13 +26,13 @@ impl Fleet {
     /// # Panics
     /// When something of it fails, with what it said.
     pub fn install(&self) {
-        for host in self.with_role(Role::Aggregator) {
+        for host in self.with_role(Role::Aggregator).filter(|host| !host.plan.is_fresh) {
             self.configure(host);
             self.certify_aggregator(host);
             host.start_unit(Role::Aggregator.unit());
         }
         std::thread::scope(|scope| {
-            for host in self.with_role(Role::Agent) {
+            for host in self.with_role(Role::Agent).filter(|host| !host.plan.is_fresh) {
                 scope.spawn(|| {
                     self.configure(host);
                     self.enrol(host);
@@ -124,7 +124,11 @@ impl Fleet {
         self.with_role(Role::Aggregator).next().expect("a fleet has an aggregator")
     }
 
-    fn certify_aggregator(&self, host: &Host) {
+    /// Makes the authority on the first aggregator, and lets each other one join it.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn certify_aggregator(&self, host: &Host) {
         let first = self.authority();
         if host.name == first.name {
             host.sh("muster-aggregator init --organisation 'Muster fleet'");

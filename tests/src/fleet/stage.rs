@@ -1,7 +1,7 @@
 //! The stage: namespaces of its own in which a fleet lives, so that this machine's network, mounts and
 //! processes are untouched, and so that everything is gone when the stage is.
 //!
-//! Room: `tests/fleet`.  May use: `base`.  Used by: `fleet`, `network`, `host`.
+//! Room: `tests/fleet`.  May use: `base`, `inotify`.  Used by: `fleet`, `network`, `host`.
 //!
 //! The stage's first process reads a pipe of which the test holds the other end. When the test ends, in
 //! whatever way (also by kill -9), the pipe closes, that process ends, and the kernel kills every process
@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::base::cache_dir;
+use super::inotify::Raised;
 use crate::rig::eventually;
 
 /// Run by the stage's first process before it says that it is ready. The new network namespace wants its
@@ -43,6 +44,7 @@ pub struct Stage {
     /// The first process inside, by its number outside.
     first: u32,
     cgroup: String,
+    _inotify: Raised,
     /// Held while the stage lives: whoever can lock it may sweep.
     _alive: Flock<File>,
 }
@@ -76,7 +78,8 @@ impl Stage {
         });
         let first = children(child.id()).first().copied().expect("unshare forked");
         let cgroup = format!("muster-fleet-{name}");
-        Stage { folder, child, first, cgroup, _alive: alive.expect("nobody else has this name") }
+        let alive = alive.expect("nobody else has this name");
+        Stage { folder, child, first, cgroup, _inotify: Raised::new(), _alive: alive }
     }
 
     /// A command that will run on the stage: its network, mounts and processes.

@@ -5,4 +5,5 @@
 
 mod hosts;
 mod one_datacenter;
+mod packages;
 mod region;
