@@ -298,6 +298,7 @@ impl Pump {
                 self.failover.on_drain(now, Duration::from_millis(retry_after_ms));
             }
             FromAggregator::Renewed { chain } => self.renewal.on_renewed(&chain),
+            FromAggregator::Roots { list } => self.renewal.on_roots(&list),
             // The rest is out of place on a connection that is not the live one.
             _ => {}
         }

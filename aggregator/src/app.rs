@@ -242,6 +242,7 @@ impl Running {
         let rooms = Arc::new(own.rooms(&app.config, &app.stores, &health));
         let renewer = authority::renewer(app.authority.as_ref(), &links);
         let (draining, drained) = watch::channel(false);
+        let (roots_tx, roots) = watch::channel(app.identity.identity().roots_number());
         let (presence_tx, presence) = mpsc::unbounded_channel();
         let desk = Desk {
             speaker: Speaker {
@@ -253,6 +254,8 @@ impl Running {
             renewer: renewer.clone(),
             draining: drained.clone(),
             full: health.full(),
+            identity: app.identity.clone(),
+            roots: roots.clone(),
         };
         let door = door::Door {
             address: app.config.quic,
@@ -274,8 +277,15 @@ impl Running {
         tasks.spawn(authority::keep_own(renewer, app.identity.clone()));
         let (store, ca_dir) = (app.identity.clone(), app.config.ca_dir.clone());
         match app.authority {
-            Some(_) => tasks.spawn(authority::watch_revocations(ca_dir, store, heard)),
-            None => tasks.spawn(authority::follow_revocations(links, store, heard)),
+            Some(authority) => {
+                let (dir, own) = (ca_dir.clone(), store.clone());
+                tasks.spawn(authority::rollover::watch_dir(dir, authority, own, roots_tx));
+                tasks.spawn(authority::watch_revocations(ca_dir, store, heard))
+            }
+            None => {
+                tasks.spawn(authority::rollover::follow(links.clone(), store.clone(), roots_tx));
+                tasks.spawn(authority::follow_revocations(links, store, heard))
+            }
         };
         tasks.spawn(keep::presence(presence, app.stores.roster.clone(), app.config.name.clone()));
         tasks.spawn(keep::house(app.stores.clone(), app.config.clone(), health.room()));

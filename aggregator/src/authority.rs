@@ -19,6 +19,7 @@ use crate::peers::errand::Revocations;
 
 mod distant;
 mod heard;
+pub mod rollover;
 
 pub use distant::{Distant, answer_peer, follow_revocations, keep_own};
 pub use heard::Heard;
@@ -42,6 +43,14 @@ impl Authority {
             return Ok(None);
         }
         Ok(Some(Authority { ca: Mutex::new(Ca::open(dir)?), clock }))
+    }
+
+    /// Reads the directory anew; gives the list of authorities that is in it, empty when there is none.
+    fn reopen(&self, dir: &Path) -> Result<Vec<u8>, CaError> {
+        let fresh = Ca::open(dir)?;
+        let list = fresh.roots()?;
+        *self.ca.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(list)
     }
 
     fn enrol(&self, asked: &Asked) -> Result<Vec<Vec<u8>>, CaError> {

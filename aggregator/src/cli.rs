@@ -100,6 +100,12 @@ pub enum Verb {
         #[command(subcommand)]
         verb: CertVerb,
     },
+    /// Replace the certificate authority, step by step, under load; on the aggregator that has it.
+    Ca {
+        /// What to do.
+        #[command(subcommand)]
+        verb: CaVerb,
+    },
     /// Look into the inbox: the frames that wait for a store.
     ///
     /// ls and verify only read, and work beside a running aggregator; repair needs it stopped.
@@ -155,6 +161,40 @@ pub struct NewToken {
     /// Restricted log class that a reader may read; several times for several. Only for role reader.
     #[arg(long = "class", value_name = "CLASS", value_parser = parse_class)]
     pub classes: Vec<String>,
+}
+
+/// `ca …`
+#[derive(Debug, Subcommand)]
+pub enum CaVerb {
+    /// Which step was taken last, which authorities there are, and who still has a certificate of the old one.
+    Show {
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take the next step: announce, then switch, then retire.
+    Rotate {
+        /// announce: make the next authority, trusted from now on. switch: it issues, and all renew over --spread.
+        /// retire: trust the old one no more.
+        step: RotateStep,
+        /// Hosts renew their certificates over this time after a switch.
+        #[arg(long, default_value = "1h", value_parser = parse_span, value_name = "SPAN")]
+        spread: Duration,
+        /// retire also while hosts have certificates of the old authority: they must enrol again.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// One step of a rollover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RotateStep {
+    /// Make the next authority.
+    Announce,
+    /// Let it issue.
+    Switch,
+    /// Trust the old one no more.
+    Retire,
 }
 
 /// `cert …`

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::fatal::Fatal;
 
 mod authority;
+mod ca;
 mod manual;
 mod spool;
 mod token;
@@ -41,6 +42,7 @@ pub fn run(words: Words) -> Outcome {
             }
         }
         Verb::Token { verb } => token::run(&load_as_owner(&words.config)?, verb),
+        Verb::Ca { verb } => ca::run(&load_as_owner(&words.config)?, verb),
         Verb::Cert { verb } => authority::cert(&load_as_owner(&words.config)?, verb),
         Verb::Spool { verb } => spool::run(&load_as_owner(&words.config)?, verb),
         Verb::Completions { shell } => manual::completions(shell),

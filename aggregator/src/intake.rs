@@ -14,8 +14,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use muster_link::{Close, Connection, ControlTx, LaneRx, LinkError};
-use muster_proto::control::{FromAgent, FromAggregator};
+use muster_link::{Close, Connection, ControlTx, IdentityStore, LaneRx, LinkError};
+use muster_proto::control::{FromAgent, FromAggregator, RootsHeld};
 use muster_proto::digest::Rank;
 use muster_proto::errors::chain;
 use muster_proto::ids::StreamId;
@@ -61,6 +61,10 @@ pub struct Desk {
     pub draining: watch::Receiver<bool>,
     /// True while the disk is nearly full: nothing is acked, and agents are asked to go elsewhere.
     pub full: watch::Receiver<bool>,
+    /// Has the list of certificate authorities that agents are told.
+    pub identity: Arc<IdentityStore>,
+    /// Number of that list; changes with it.
+    pub roots: watch::Receiver<u64>,
 }
 
 /// An agent came or went.
@@ -124,6 +128,8 @@ struct Session {
     host: Arc<str>,
     datacenter: Arc<str>,
     rank: Rank,
+    /// The list of authorities that the agent has; `None` when it knows of no lists.
+    held: Option<RootsHeld>,
 }
 
 /// Serves one agent until its connection ends.
@@ -180,6 +186,7 @@ async fn greet_and_run(desk: Desk, connection: &Connection) -> Result<(), Sessio
         host: name.into(),
         datacenter: hello.datacenter.as_str().into(),
         rank: hello.rank(),
+        held: hello.roots,
         machine: Arc::new(Mutex::new(machine)),
         connection: connection.clone(),
         desk,
@@ -214,6 +221,8 @@ impl Session {
         full.mark_changed();
         let mut renewals = JoinSet::new();
         let mut asked_to_go = false;
+        let mut roots = self.desk.roots.clone();
+        roots.mark_changed();
         loop {
             let say = self.lock().next();
             if let Some(say) = say {
@@ -238,6 +247,11 @@ impl Session {
                         control_tx.send(&answer).await?;
                     }
                 }
+                _ = turn(&mut roots) => {
+                    if let Some(list) = self.news_of_roots() {
+                        control_tx.send(&FromAggregator::Roots { list }).await?;
+                    }
+                }
                 is_full = turn(&mut full) => if is_full {
                     self.lock().drain(DISK_FULL, DISK_FULL_RETRY);
                 },
@@ -253,6 +267,13 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// The list of authorities, when the agent has an older one.
+    fn news_of_roots(&self) -> Option<Vec<u8>> {
+        let identity = self.desk.identity.identity();
+        let is_news = identity.roots_number() > self.held?.number;
+        is_news.then(|| identity.signed_list().map(<[u8]>::to_vec))?
     }
 
     fn on_stored(&self, first: Option<Stored>, more: &mut mpsc::UnboundedReceiver<Stored>) {
@@ -324,7 +345,7 @@ async fn until(flag: &mut watch::Receiver<bool>) {
 }
 
 /// Waits until the flag turns, and says which way; for ever when nobody can turn it any more.
-async fn turn(flag: &mut watch::Receiver<bool>) -> bool {
+async fn turn<T: Copy>(flag: &mut watch::Receiver<T>) -> T {
     if flag.changed().await.is_err() {
         return std::future::pending().await;
     }

@@ -36,6 +36,15 @@ pub enum FromAgent {
     },
 }
 
+/// Which certificate authorities an agent goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootsHeld {
+    /// Number of the list of roots that it took last; 0 when it never took one.
+    pub number: u64,
+    /// Whether its own certificate is by the authority that issues, as that list says.
+    pub is_current: bool,
+}
+
 /// First message of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -58,6 +67,9 @@ pub struct Hello {
     /// Microseconds from there to this Hello, monotonic.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub turn: u64,
+    /// Which certificate authorities it goes by. Absent: it does not know [`FromAggregator::Roots`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roots: Option<RootsHeld>,
 }
 
 impl Hello {
@@ -115,6 +127,13 @@ pub enum FromAggregator {
     Renewed {
         /// Certificates, leaf first.
         chain: Vec<serde_bytes::ByteBuf>,
+    },
+    /// These are the certificate authorities now. The bytes are an authority's signed list,
+    /// whose format the link knows: an aggregator only passes it on. Said only to who knows it, see [`Hello`].
+    Roots {
+        /// The signed list.
+        #[serde(with = "serde_bytes")]
+        list: Vec<u8>,
     },
     /// Why the aggregator is about to close the connection, for the agent's log.
     Refused {

@@ -33,6 +33,8 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 pub const ASK_BYTES_MAX: usize = 64 * 1024;
 /// One answer between aggregators. Bytes.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// One signed list of certificate authorities. Bytes. Ten certificates of 500 bytes, with room for longer names.
+pub const ROOTS_BYTES_MAX: usize = 32 * 1024;
 /// Nesting of a CBOR document from outside.
 pub const CBOR_DEPTH_MAX: usize = 16;
 /// A name from outside: host, datacenter, role, tag, unit, label. Bytes.
@@ -46,6 +48,8 @@ pub const STATE_RECORDS_MAX: usize = 16_384;
 /// Frames an agent has under way and unacked over all lanes. Bytes.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+// With room for the message around it.
+const _: () = assert!(ROOTS_BYTES_MAX * 2 <= CONTROL_BYTES_MAX);
 const _: () = assert!(LOG_BLOCK_BYTES * 4 <= FRAME_RAW_BYTES_MAX);
 const _: () = assert!(LOG_LINE_BYTES_MAX + LOG_BLOCK_BYTES <= FRAME_RAW_BYTES_MAX);
 const _: () = assert!(

@@ -135,6 +135,7 @@ fn hello(host: &str, stream: StreamId) -> FromAgent {
         lanes: [Lane::State, Lane::Metrics, Lane::Logs].map(offer).to_vec(),
         epoch: 0,
         turn: 0,
+        roots: None,
     })
 }
 

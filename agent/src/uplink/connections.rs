@@ -71,7 +71,8 @@ impl Pump {
     }
 
     fn hello(&self, probe: bool) -> Hello {
-        Hello { epoch: self.epoch, turn: self.now().0, ..self.uplink.hello(probe) }
+        let roots = Some(self.parts.identity.roots_held());
+        Hello { epoch: self.epoch, turn: self.now().0, roots, ..self.uplink.hello(probe) }
     }
 
     fn probe(&mut self, probe: u32, datacenter: usize, aggregator: &str) {

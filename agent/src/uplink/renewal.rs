@@ -1,13 +1,13 @@
 //! Renewal of the agent's certificate over the living connection.
 //!
-//! At two thirds of its life a new key is made and a request sent; the answer replaces both on disk
+//! At two thirds of its life, or when another authority issues, a new key is made and a request sent; the answer replaces both on disk
 //! and in the identity store, which new connections use. A request that gets no answer is made again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_link::identity::{NewKey, new_key_and_csr};
-use muster_link::{Identity, IdentityStore};
+use muster_link::{Identity, IdentityStore, RenewalClock};
 use muster_proto::errors::chain;
 
 /// Pause before a request without an answer is made again.
@@ -16,13 +16,13 @@ const RETRY: Duration = Duration::from_secs(60);
 /// Where the renewal stands.
 pub(super) struct Renewal {
     store: Arc<IdentityStore>,
-    jitter: u64,
+    clock: RenewalClock,
     asked: Option<(NewKey, Instant)>,
 }
 
 impl Renewal {
     pub(super) fn new(store: Arc<IdentityStore>) -> Renewal {
-        Renewal { store, jitter: fastrand::u64(..), asked: None }
+        Renewal { store, clock: RenewalClock::new(fastrand::u64(..)), asked: None }
     }
 
     /// The request to send now, if the certificate is due and none is under way.
@@ -31,7 +31,7 @@ impl Renewal {
             return None;
         }
         let identity = self.store.identity();
-        if self.store.now() < identity.renew_at(self.jitter) {
+        if !self.clock.is_due(&identity, self.store.now()) {
             return None;
         }
         match new_key_and_csr(identity.name()) {
@@ -43,6 +43,21 @@ impl Renewal {
             Err(error) => {
                 tracing::error!(error = chain(&error), "A new key cannot be made.");
                 None
+            }
+        }
+    }
+
+    /// A list of certificate authorities came. Whoever passed it on, an authority that we trust has signed it.
+    pub(super) fn on_roots(&mut self, list: &[u8]) {
+        match self.store.take_roots(list) {
+            Ok(true) => {
+                let held = self.store.roots_held();
+                let (number, is_current) = (held.number, held.is_current);
+                tracing::info!(number, is_current, "The list of authorities has changed.");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(error = chain(&error), "A list of authorities is not taken.");
             }
         }
     }

@@ -227,12 +227,13 @@ async fn peer(door: Door, connection: Connection) {
                     continue;
                 };
                 let (rooms, authority) = (door.rooms.clone(), door.authority.clone());
-                let leases = door.rooms.leases.clone();
+                let (leases, identity) = (door.rooms.leases.clone(), door.identity.clone());
                 let asker = connection.peer().clone();
                 answers.spawn(async move {
                     let answer = match errand {
                         Errand::Page(question) => answer_peer(&rooms, &question).await,
                         Errand::Digest(ask) => answer_digest(leases, ask, utc_now()).await,
+                        Errand::Roots { number } => authority::rollover::answer(&identity, number),
                         errand => authority::answer_peer(authority, asker, errand).await,
                     };
                     let _ = asked.reply(answer).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_link::identity::new_key_and_csr;
-use muster_link::{Identity, IdentityStore, Peer, crypto};
+use muster_link::{Identity, IdentityStore, Peer, RenewalClock, crypto};
 use muster_proto::errors::chain;
 use serde_bytes::ByteBuf;
 
@@ -77,7 +77,7 @@ pub async fn answer_peer(
         Errand::Revocations { known } => {
             serde_cbor::to_vec(&authority.map_or(Revocations::NotHere, |a| a.revocations(&known)))
         }
-        Errand::Page(_) | Errand::Digest(_) => Ok(Vec::new()),
+        Errand::Page(_) | Errand::Digest(_) | Errand::Roots { .. } => Ok(Vec::new()),
     });
     answered.await.ok().and_then(Result::ok).unwrap_or_default()
 }
@@ -118,11 +118,11 @@ pub async fn follow_revocations(
 
 /// Renews our own certificate when it is due.
 pub async fn keep_own(renewer: Arc<dyn Renewer>, store: Arc<IdentityStore>) {
-    let (jitter, mut pause) = (fastrand::u64(..), OWN_EVERY);
+    let (mut clock, mut pause) = (RenewalClock::new(fastrand::u64(..)), OWN_EVERY);
     loop {
         // Before the first look the links to the peers come up.
         tokio::time::sleep(pause).await;
-        if store.now() >= store.identity().renew_at(jitter) {
+        if clock.is_due(&store.identity(), store.now()) {
             let (renewer, store) = (renewer.clone(), store.clone());
             let renewed = tokio::task::spawn_blocking(move || renew_own(&*renewer, &store)).await;
             match renewed.unwrap_or_else(|_| Err("the signer failed".to_owned())) {

@@ -2,7 +2,7 @@
 //!
 //! Question: CBOR of [`Errand`], at most `ASK_BYTES_MAX`. The answer to a page is what
 //! [`crate::api::answer_peer`] gives, to a digest what [`super::exchange::answer_digest`] gives; to the
-//! others CBOR of [`Renewed`] or [`Revocations`].
+//! others CBOR of [`Renewed`], [`Revocations`] or [`RootsAnswer`].
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -29,7 +29,15 @@ pub enum Errand {
         #[serde(with = "serde_bytes")]
         known: Vec<u8>,
     },
+    /// Do you go by a newer list of certificate authorities?
+    Roots {
+        /// Number of the list that the asker has; 0 when it has none.
+        number: u64,
+    },
 }
+
+/// Answer to [`Errand::Roots`]: the signed list; nothing when it is no newer.
+pub type RootsAnswer = Option<ByteBuf>;
 
 /// Answer to [`Errand::Renew`]: the chain, leaf first, DER, or why not.
 pub type Renewed = Result<Vec<ByteBuf>, String>;

@@ -5,10 +5,11 @@
 //! ```text
 //! ca.key         PEM, P-256, mode 0600
 //! ca.crt         PEM, self-signed, ten years
-//! ca.crl         PEM, written at each revocation
+//! ca.crl         PEM, written at each revocation, signed by every authority whose certificates may be about
 //! issued.list    see `lists`
 //! revoked.list   see `lists`
 //! tokens.list    see `token`
+//! next.*, old.*, ca.roots    see `rollover`
 //! ca.lock        held while any of the lists changes: several processes may use one CA
 //! ```
 //!
@@ -21,6 +22,7 @@
 
 pub mod lists;
 mod revoking;
+mod rollover;
 mod sign;
 mod tokens;
 
@@ -30,10 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_proto::clock::Utc;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SerialNumber,
-};
+use rcgen::{Issuer, KeyPair, SerialNumber};
 
 use crate::crypto::{self, NoRandom};
 use crate::files;
@@ -42,6 +41,8 @@ use crate::peer::{Role, bare_serial};
 use crate::token::TokenRefused;
 
 pub use lists::{Issued, Revoked};
+pub use rollover::Stage;
+use rollover::{Second, make_root};
 use sign::{date, draw_serial, leaf_params, parse_request};
 
 /// Life of a host certificate. It is renewed at two thirds of it.
@@ -106,6 +107,25 @@ pub enum CaError {
     /// The pattern of a token is not one word.
     #[error("{0:?} is not a pattern of host names")]
     Pattern(String),
+    /// A step of a rollover out of order.
+    #[error("cannot {step} now: the authority is {found}, and must be {wanted}; see ca show")]
+    Step {
+        /// Which.
+        step: &'static str,
+        /// What it is.
+        found: &'static str,
+        /// What it would have to be.
+        wanted: &'static str,
+    },
+    /// The old authority cannot be retired yet.
+    #[error("still with a certificate of the old authority: {}", holders.join(" "))]
+    InUse {
+        /// Whose certificates they are.
+        holders: Vec<String>,
+    },
+    /// The list of authorities cannot be made.
+    #[error("cannot sign the list of authorities")]
+    List(#[from] crate::roots::SealError),
     /// No random bytes.
     #[error("cannot draw a serial number or a token")]
     Random(#[from] NoRandom),
@@ -148,6 +168,7 @@ pub struct Ca {
     dir: PathBuf,
     issuer: Issuer<'static, KeyPair>,
     certificate: Vec<u8>,
+    second: Option<Second>,
 }
 
 impl Ca {
@@ -162,19 +183,10 @@ impl Ca {
         }
         files::make_dir(dir).map_err(|source| file(dir, source))?;
         let key = KeyPair::generate().map_err(CaError::Sign)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, organisation);
-        params.distinguished_name.push(DnType::CommonName, format!("{organisation} Muster CA"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.serial_number = Some(SerialNumber::from_slice(&draw_serial()?));
-        (params.not_before, params.not_after) =
-            (date(now, BACKDATE, false), date(now, CA_TTL, true));
-        let certificate = params.self_signed(&key).map_err(CaError::Sign)?;
+        let (_, certificate) = make_root(organisation, &key, now)?;
         files::write_whole(&key_path, key.serialize_pem().as_bytes(), files::SECRET)
             .map_err(|source| file(&key_path, source))?;
-        let pem = pem_of(&[certificate.der().to_vec()]);
+        let pem = pem_of(&[certificate]);
         files::write_whole(&crt_path, pem.as_bytes(), files::PUBLIC)
             .map_err(|source| file(&crt_path, source))?;
         Ca::open(dir)
@@ -186,6 +198,7 @@ impl Ca {
     /// [`CaError::File`], [`CaError::Open`], [`CaError::Authority`]; [`IdentityError::Open`] inside
     /// when others may read the key.
     pub fn open(dir: &Path) -> Result<Ca, CaError> {
+        let second = Ca::open_second(dir)?;
         let key_path = dir.join("ca.key");
         let foreign = files::foreign_mode(&key_path).map_err(|source| file(&key_path, source))?;
         if foreign != 0 {
@@ -197,7 +210,10 @@ impl Ca {
         let found = certificates(&dir.join("ca.crt")).map_err(CaError::Open)?;
         let certificate = found.into_iter().next().ok_or(CaError::Request("no certificate"))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(CaError::Authority)?;
-        Ok(Ca { dir: dir.to_owned(), issuer, certificate: certificate.to_vec() })
+        let certificate = certificate.to_vec();
+        let mut ca = Ca { dir: dir.to_owned(), issuer, certificate, second };
+        ca.finish_retirement()?;
+        Ok(ca)
     }
 
     /// SHA-256 of the CA certificate, DER.

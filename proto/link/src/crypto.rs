@@ -62,6 +62,14 @@ pub(crate) fn hmac_sha256(key: &[u8; 32], bytes: &[u8]) -> [u8; 32] {
     tag
 }
 
+/// Whether `signature` over `message` is by `key`, the bits of a public key. An algorithm is never taken from what
+/// is verified: any of the provider's that verifies will do.
+pub(crate) fn verifies(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let provider = provider();
+    let mut known = provider.signature_verification_algorithms.all.iter();
+    known.any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -307,7 +307,10 @@ impl FirstTrust {
             // The aggregator shows its CA behind its own certificate, so that it can be recognised.
             Anchor::Pin(pin) => {
                 let pinned = others.iter().find(|other| crypto::sha256(other) == *pin);
-                let pinned = pinned.ok_or(CertificateError::UnknownIssuer)?;
+                let pinned = pinned.ok_or_else(|| {
+                    let _ = self.seen.set(CertFault::NotTheToken);
+                    CertificateError::UnknownIssuer
+                })?;
                 roots.add_parsable_certificates([pinned.clone().into_owned()])
             }
         };

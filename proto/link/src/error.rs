@@ -22,6 +22,14 @@ pub enum CertFault {
     /// The chain does not end at a CA that is trusted.
     #[error("it is not signed by a trusted CA")]
     UnknownIssuer,
+    /// By a CA that was trusted once.
+    #[error("it is by a certificate authority that was retired: enrol again")]
+    Retired,
+    /// Not by the CA whose fingerprint stands in the token.
+    #[error(
+        "it is not by the certificate authority that the token names: make a new token at the aggregator that has it"
+    )]
+    NotTheToken,
     /// Too late.
     #[error("it expired{}", at(" at ", *.0))]
     Expired(Option<Utc>),
@@ -115,6 +123,7 @@ impl CertFault {
             45 if text.contains("not valid yet") => CertFault::NotYetValid(None),
             45 => CertFault::Expired(None),
             44 => CertFault::Revoked,
+            46 if text.contains(RETIRED) => CertFault::Retired,
             42 if text.contains("not valid for name") => {
                 CertFault::WrongName { wanted: String::new(), presented: Vec::new() }
             }
@@ -125,6 +134,26 @@ impl CertFault {
         })
     }
 }
+
+/// What the peer reads of [`RetiredAuthority`]: TLS has no alert for it.
+const RETIRED: &str = "certificate authority was retired";
+
+/// What the verifier says to TLS about a certificate of a retired authority.
+pub(crate) struct RetiredAuthority;
+
+impl std::fmt::Debug for RetiredAuthority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(RETIRED)
+    }
+}
+
+impl std::fmt::Display for RetiredAuthority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(RETIRED)
+    }
+}
+
+impl std::error::Error for RetiredAuthority {}
 
 /// rustls writes a presented name as `DnsName("a.example")`; other kinds of names are left out.
 fn bare_name(shown: &str) -> Option<String> {

@@ -9,7 +9,12 @@
 //! host.crt   PEM, the certificate chain, leaf first
 //! ca.crt     PEM, the CAs whose certificates are trusted; one or more
 //! ca.crl     PEM, optional: revocation lists of those CAs
+//! ca.roots   optional: the last list of CAs that an authority signed, see `roots`
 //! ```
+//!
+//! Trust is `ca.crt` alone. `ca.roots` says what that list said besides: its number, who issues, what to show
+//! behind our certificate, whose certificates are no stranger's. It is written after `ca.crt`, and one that
+//! cannot be read counts as none: either way the list is offered and taken once more.
 //!
 //! Renewal replaces key and certificate together: both are written and synced as `host.key.new` and
 //! `host.crt.new`, then renamed, the key first. A crash between the two renames leaves a key that
@@ -22,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use muster_proto::clock::Utc;
+use muster_proto::limits::ROOTS_BYTES_MAX;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
@@ -30,11 +36,20 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use crate::crypto;
 use crate::files::{self, beside, write_synced};
 use crate::peer::{NotAPeer, Peer, Role};
+use crate::roots::{self, RootsList};
+
+mod pem_block;
+mod renewing;
+
+pub(crate) use pem_block::pem_block;
+pub use pem_block::pem_of;
+pub use renewing::RenewalClock;
 
 const KEY: &str = "host.key";
 const CHAIN: &str = "host.crt";
 const ROOTS: &str = "ca.crt";
 const CRL: &str = "ca.crl";
+const LIST: &str = "ca.roots";
 /// One PEM file. Bytes. A CRL of 10 000 revoked hosts has 0.5 MB.
 const PEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Certificates in one chain or one list of CAs.
@@ -125,6 +140,15 @@ pub struct Identity {
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) root_ders: Vec<CertificateDer<'static>>,
     pub(crate) crls: Vec<CertificateRevocationListDer<'static>>,
+    list: Option<Arc<Taken>>,
+    is_current: bool,
+}
+
+/// The last list of authorities that was taken.
+#[derive(Debug)]
+struct Taken {
+    signed: Vec<u8>,
+    list: RootsList,
 }
 
 impl Identity {
@@ -140,10 +164,15 @@ impl Identity {
         let key = PrivateKeyDer::from_pem_slice(&key_pem)
             .map_err(|source| no_pem(&key_path, "private key", Some(source)))?;
         let chain = load_chain(dir, &key)?;
-        let certified = pair(dir, chain, key)?;
+        let mut certified = pair(dir, chain, key)?;
         let me = Peer::parse(&certified.cert[0])
             .map_err(|source| IdentityError::NotAPeer { path: dir.join(CHAIN), source })?;
         let root_ders = certificates(&dir.join(ROOTS))?;
+        let list = load_list(&dir.join(LIST)).map(Arc::new);
+        let is_current = list
+            .as_ref()
+            .is_none_or(|taken| roots::is_issued_by(&certified.cert[0], taken.list.issuer()));
+        show(&mut certified.cert, me.role, list.as_deref());
         let mut roots = RootCertStore::empty();
         for der in &root_ders {
             let trust = |source: rustls::Error| IdentityError::Trust {
@@ -161,6 +190,8 @@ impl Identity {
             roots,
             root_ders,
             crls,
+            list,
+            is_current,
         })
     }
 
@@ -170,6 +201,14 @@ impl Identity {
     /// [`IdentityError::Write`].
     pub fn install(dir: &Path, fresh: &Fresh<'_>) -> Result<(), IdentityError> {
         files::make_dir(dir).map_err(|source| unwritten(dir, source))?;
+        // The list of another life may be of another authority.
+        let list = dir.join(LIST);
+        match std::fs::remove_file(&list) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(unwritten(&list, error));
+            }
+            _ => {}
+        }
         let roots = pem_of(fresh.roots);
         let path = dir.join(ROOTS);
         files::write_whole(&path, roots.as_bytes(), files::PUBLIC)
@@ -229,6 +268,37 @@ impl Identity {
         self.root_ders.iter().map(AsRef::as_ref)
     }
 
+    /// Number of the list of authorities that was taken last; 0 when none was.
+    pub fn roots_number(&self) -> u64 {
+        self.list().map_or(0, |list| list.number)
+    }
+
+    /// The list of authorities that was taken last.
+    pub fn list(&self) -> Option<&RootsList> {
+        self.list.as_ref().map(|taken| &taken.list)
+    }
+
+    /// The same as the authority signed it, to be passed on.
+    pub fn signed_list(&self) -> Option<&[u8]> {
+        self.list.as_ref().map(|taken| taken.signed.as_slice())
+    }
+
+    /// Whether our certificate is by the authority that issues now, as far as we know.
+    pub fn is_current(&self) -> bool {
+        self.is_current
+    }
+
+    /// Whether a certificate is by an authority that was retired. In: DER.
+    pub(crate) fn is_of_retired(&self, certificate: &[u8]) -> bool {
+        let retired = self.list().map(|list| list.retired.as_slice()).unwrap_or_default();
+        retired.iter().any(|root| roots::is_issued_by(certificate, root))
+    }
+
+    /// Our own certificate, DER.
+    pub fn leaf(&self) -> &[u8] {
+        self.certified.cert.first().map(AsRef::as_ref).unwrap_or_default()
+    }
+
     /// When to ask for a new certificate: at two thirds of its life, moved by up to a twentieth.
     ///
     /// `jitter` is any number that differs between hosts and attempts; equal ones give equal times.
@@ -278,35 +348,6 @@ pub fn new_key_and_csr(name: &str) -> Result<NewKey, IdentityError> {
     Ok(NewKey { key_pem: key.serialize_pem(), csr: csr.der().to_vec() })
 }
 
-/// Certificates as PEM, one after the other.
-pub fn pem_of(certificates: &[Vec<u8>]) -> String {
-    certificates.iter().map(|der| pem_block("CERTIFICATE", der)).collect()
-}
-
-/// One PEM block (RFC 7468): 64 characters a line.
-pub(crate) fn pem_block(label: &str, der: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut digits = String::with_capacity(der.len().div_ceil(3) * 4);
-    for three in der.chunks(3) {
-        let word = three.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
-        let word = word << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * place)) as usize & 63];
-            digits.push(if place <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    let mut block = format!("-----BEGIN {label}-----\n");
-    let mut rest = digits.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        block.push_str(line);
-        block.push('\n');
-        rest = after;
-    }
-    block.push_str(&format!("-----END {label}-----\n"));
-    block
-}
-
 /// Reads the certificates of a PEM file, DER, at least one.
 ///
 /// # Errors
@@ -332,6 +373,40 @@ pub(crate) fn read_crls(
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
     let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
     found.map_err(|source| no_pem(&dir.join(CRL), "revocation list", Some(source)))
+}
+
+/// Trusts what a list says and keeps the list. See the module head for crashes.
+pub(crate) fn write_list(
+    dir: &Path,
+    list: &RootsList,
+    signed: &[u8],
+) -> Result<(), IdentityError> {
+    let files = [(ROOTS, pem_of(&list.roots).into_bytes()), (LIST, signed.to_vec())];
+    for (name, bytes) in files {
+        let path = dir.join(name);
+        files::write_whole(&path, &bytes, files::PUBLIC)
+            .map_err(|source| unwritten(&path, source))?;
+    }
+    Ok(())
+}
+
+fn load_list(path: &Path) -> Option<Taken> {
+    let len = std::fs::metadata(path).ok()?.len();
+    let signed = (len <= ROOTS_BYTES_MAX as u64).then(|| std::fs::read(path).ok())??;
+    let list = RootsList::parse(&signed).ok()?;
+    Some(Taken { signed, list })
+}
+
+/// Puts behind our certificate what others may need: the bridges from an older root to the newer one, and at an
+/// aggregator the roots themselves, by which newcomers recognise the authority that their token names.
+fn show(chain: &mut Vec<CertificateDer<'static>>, role: Role, taken: Option<&Taken>) {
+    let Some(Taken { list, .. }) = taken else { return };
+    let roots = if role == Role::Aggregator { list.roots.as_slice() } else { &[] };
+    for der in list.cross.iter().chain(roots) {
+        if chain.iter().all(|shown| shown.as_ref() != der.as_slice()) {
+            chain.push(der.clone().into());
+        }
+    }
 }
 
 /// Puts a revocation list in its place.

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use muster_proto::clock::Utc;
+use muster_proto::control::RootsHeld;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
@@ -22,6 +23,7 @@ use crate::error::Close;
 use crate::identity::{self, Identity, IdentityError};
 use crate::peer::bare_serial;
 use crate::revocations::{self, ListRefused};
+use crate::roots::{self, RootsRefused};
 use crate::tls::Trust;
 
 /// Tells the time, for the validity of certificates.
@@ -119,6 +121,32 @@ impl IdentityStore {
         identity::write_crl(&self.dir, pem)?;
         self.reload()?;
         Ok(true)
+    }
+
+    /// Takes a list of authorities that somebody passed on, when one that we trust has signed it: from then on its
+    /// roots are trusted and no others. Live connections go on.
+    ///
+    /// Out: whether it was news.
+    ///
+    /// # Errors
+    /// [`IdentityError::Trust`] around a [`RootsRefused`]; what was in use stays in use.
+    pub fn take_roots(&self, signed: &[u8]) -> Result<bool, IdentityError> {
+        let identity = self.identity();
+        let news = roots::judge(&identity.root_ders, identity.roots_number(), signed);
+        let refused = |source: RootsRefused| IdentityError::Trust {
+            path: self.dir.clone(),
+            source: source.into(),
+        };
+        let Some(list) = news.map_err(refused)? else { return Ok(false) };
+        identity::write_list(&self.dir, &list, signed)?;
+        self.reload()?;
+        Ok(true)
+    }
+
+    /// What list of authorities we go by, as an agent says it.
+    pub fn roots_held(&self) -> RootsHeld {
+        let identity = self.identity();
+        RootsHeld { number: identity.roots_number(), is_current: identity.is_current() }
     }
 
     /// The identity that new connections use.

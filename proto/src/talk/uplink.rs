@@ -319,6 +319,7 @@ impl Uplink {
             lanes: self.lanes.iter().map(offer).collect(),
             epoch: 0,
             turn: 0,
+            roots: None,
         }
     }
 

@@ -8,7 +8,9 @@ mod frame;
 mod state;
 
 use muster_proto::clock::Utc;
-use muster_proto::control::{FromAgent, FromAggregator, Hello, LaneKnown, LaneOffer, Welcome};
+use muster_proto::control::{
+    FromAgent, FromAggregator, Hello, LaneKnown, LaneOffer, RootsHeld, Welcome,
+};
 use muster_proto::ids::{Seq, StreamId};
 use muster_proto::lane::Lane;
 use muster_proto::state::{
@@ -88,9 +90,13 @@ fn agent_messages() -> Vec<(&'static str, FromAgent)> {
         lanes: vec![lane],
         epoch: 0,
         turn: 0,
+        roots: None,
     };
+    let held = RootsHeld { number: u64::MAX, is_current: true };
+    let known = Hello { epoch: 1, turn: 2, roots: Some(held), ..hello.clone() };
     vec![
         ("hello", FromAgent::Hello(hello)),
+        ("hello-roots", FromAgent::Hello(known)),
         ("bye", FromAgent::Bye { reason: "failback".into() }),
         ("nudge", FromAgent::Nudge),
         ("renew", FromAgent::Renew { csr: vec![0x30, 0x82, 0, 255] }),
@@ -113,6 +119,7 @@ fn aggregator_messages() -> Vec<(&'static str, FromAggregator)> {
         ("credit", FromAggregator::Credit { bytes: 0 }),
         ("drain", FromAggregator::Drain { reason: "stop".into(), retry_after_ms: 60_000 }),
         ("renewed", FromAggregator::Renewed { chain }),
+        ("roots", FromAggregator::Roots { list: vec![0xa2, 0, 255] }),
         ("refused", FromAggregator::Refused { why: "the certificate is for X".into() }),
     ]
 }

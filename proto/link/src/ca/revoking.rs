@@ -74,21 +74,24 @@ impl Ca {
         Ok(fresh)
     }
 
-    /// Copies `ca.crt` and `ca.crl` into an identity directory; a reload then uses them.
+    /// Copies `ca.crl` into an identity directory; a reload then uses it.
     ///
     /// # Errors
     /// [`CaError::File`].
     pub fn publish(&self, identity: &Path) -> Result<(), CaError> {
-        for name in ["ca.crt", "ca.crl"] {
-            let (source, target) = (self.dir.join(name), identity.join(name));
-            match std::fs::read(&source) {
-                Ok(bytes) => files::write_whole(&target, &bytes, files::PUBLIC)
-                    .map_err(|error| file(&target, error))?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(file(&source, error)),
-            }
+        let (crl, target) = (self.crl()?, identity.join("ca.crl"));
+        if crl.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        files::write_whole(&target, &crl, files::PUBLIC).map_err(|error| file(&target, error))
+    }
+
+    /// The list as it stands, signed by those who issue and issued; nothing before the first revocation.
+    pub(super) fn write_crl_again(&self, now: Utc) -> Result<(), CaError> {
+        match self.revoked()? {
+            revoked if revoked.is_empty() => Ok(()),
+            revoked => self.write_crl(&revoked, now),
+        }
     }
 
     fn write_crl(&self, revoked: &[Revoked], now: Utc) -> Result<(), CaError> {
@@ -109,8 +112,13 @@ impl Ca {
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let crl = params.signed_by(&self.issuer).map_err(CaError::Sign)?;
-        files::write_whole(&path, pem_block("X509 CRL", crl.der()).as_bytes(), files::PUBLIC)
+        let mut pem = String::new();
+        let others = self.crl_issuers()?;
+        for issuer in std::iter::once(&self.issuer).chain(&others) {
+            let crl = params.signed_by(issuer).map_err(CaError::Sign)?;
+            pem.push_str(&pem_block("X509 CRL", crl.der()));
+        }
+        files::write_whole(&path, pem.as_bytes(), files::PUBLIC)
             .map_err(|source| file(&path, source))
     }
 

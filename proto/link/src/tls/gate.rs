@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::Seen;
-use crate::error::CertFault;
+use crate::error::{CertFault, RetiredAuthority};
 use crate::peer::Peer;
 use crate::store::{IdentityStore, InUse};
 
@@ -28,9 +30,18 @@ impl Gate {
             let _ = self.seen.set(fault);
             Err(rustls::Error::InvalidCertificate(error))
         };
-        let verified = outcome.inspect_err(|error| {
-            let _ = self.seen.set(CertFault::from_rustls(error));
-        })?;
+        let verified = match outcome {
+            Ok(verified) => verified,
+            Err(error) => {
+                let fault = CertFault::from_rustls(&error);
+                if fault == CertFault::UnknownIssuer && self.in_use.identity.is_of_retired(leaf) {
+                    let told = OtherError(Arc::new(RetiredAuthority));
+                    return refused(CertFault::Retired, CertificateError::Other(told));
+                }
+                let _ = self.seen.set(fault);
+                return Err(error);
+            }
+        };
         match Peer::parse(leaf) {
             Ok(peer) if self.store.is_revoked(&peer.serial) => {
                 refused(CertFault::Revoked, CertificateError::Revoked)

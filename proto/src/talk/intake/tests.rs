@@ -20,6 +20,7 @@ fn hello(first_unacked: u64, last: u64) -> Hello {
         }],
         epoch: 0,
         turn: 0,
+        roots: None,
     }
 }
 
