@@ -56,7 +56,9 @@ fn show(ca: &Ca, json: bool) -> Outcome {
     print_line(format_args!("issues  sha256 {issuer}"))?;
     let next = match ca.stage() {
         Stage::Steady => "ca rotate announce, when the authority is to be replaced",
-        Stage::Announced => "ca rotate switch, when every aggregator has been up since the announcement",
+        Stage::Announced => {
+            "ca rotate switch, when every aggregator has been up since the announcement"
+        }
         Stage::Switched if holders.is_empty() => "ca rotate retire",
         Stage::Switched => "wait until all have renewed, then ca rotate retire",
     };

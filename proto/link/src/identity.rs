@@ -376,11 +376,7 @@ pub(crate) fn read_crls(
 }
 
 /// Trusts what a list says and keeps the list. See the module head for crashes.
-pub(crate) fn write_list(
-    dir: &Path,
-    list: &RootsList,
-    signed: &[u8],
-) -> Result<(), IdentityError> {
+pub(crate) fn write_list(dir: &Path, list: &RootsList, signed: &[u8]) -> Result<(), IdentityError> {
     let files = [(ROOTS, pem_of(&list.roots).into_bytes()), (LIST, signed.to_vec())];
     for (name, bytes) in files {
         let path = dir.join(name);

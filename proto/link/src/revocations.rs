@@ -70,9 +70,8 @@ pub(crate) fn judge(
         return Ok(false);
     }
     // The list of an authority that was retired has no successor and needs none.
-    let is_ours = |crl: &&CertificateRevocationListDer<'_>| {
-        roots.iter().any(|root| is_signed_by(crl, root))
-    };
+    let is_ours =
+        |crl: &&CertificateRevocationListDer<'_>| roots.iter().any(|root| is_signed_by(crl, root));
     let held: Vec<List> = held.iter().filter(is_ours).filter_map(|crl| parse(crl)).collect();
     // A number is compared by its length first: there are no leading zeros.
     let rank = |list: &List| (list.number.len(), list.number.clone());

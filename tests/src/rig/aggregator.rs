@@ -99,15 +99,18 @@ impl Aggregator {
     /// # Panics
     /// When it fails.
     pub fn verb(&self, words: &[&str]) -> String {
-        let output = Command::new(program("muster-aggregator"))
-            .arg("--config")
-            .arg(self.config())
-            .args(words)
-            .output()
-            .expect("muster-aggregator starts");
-        let err = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "muster-aggregator {words:?}: {err}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let answer = self.try_verb(words);
+        assert_eq!(answer.code, 0, "muster-aggregator {words:?}: {}", answer.err);
+        answer.out
+    }
+
+    /// As [`Aggregator::verb`], for what may be refused.
+    ///
+    /// # Panics
+    /// When the program is not there.
+    pub fn try_verb(&self, words: &[&str]) -> Answer {
+        let mut command = Command::new(program("muster-aggregator"));
+        Aggregator::run(command.arg("--config").arg(self.config()).args(words))
     }
 
     /// Starts it and waits until its socket answers.

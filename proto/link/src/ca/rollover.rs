@@ -117,7 +117,11 @@ impl Ca {
         let key = KeyPair::generate().map_err(CaError::Sign)?;
         let (_, certificate) = make_root(&organisation(&self.certificate), &key, now)?;
         self.write("next.key", key.serialize_pem().as_bytes(), files::SECRET)?;
-        self.write("next.crt", pem_of(std::slice::from_ref(&certificate)).as_bytes(), files::PUBLIC)?;
+        self.write(
+            "next.crt",
+            pem_of(std::slice::from_ref(&certificate)).as_bytes(),
+            files::PUBLIC,
+        )?;
         self.second = Some(Second { stage: Stage::Announced, key, certificate });
         self.write_roots(spread, now)
     }
@@ -158,9 +162,12 @@ impl Ca {
             return Err(CaError::InUse { holders });
         }
         let old = self.second.take();
-        let list = self.list(now, Duration::ZERO, old.as_ref().map(|old| old.certificate.as_slice()))?;
-        let keys: Vec<&KeyPair> =
-            [Some(self.issuer.key()), old.as_ref().map(|old| &old.key)].into_iter().flatten().collect();
+        let list =
+            self.list(now, Duration::ZERO, old.as_ref().map(|old| old.certificate.as_slice()))?;
+        let keys: Vec<&KeyPair> = [Some(self.issuer.key()), old.as_ref().map(|old| &old.key)]
+            .into_iter()
+            .flatten()
+            .collect();
         let signed = list.seal(&keys)?;
         self.write(LIST, &signed, files::PUBLIC)?;
         self.write_crl_again(now)?;
@@ -182,7 +189,8 @@ impl Ca {
         let mut newest: std::collections::BTreeMap<String, Issued> = Default::default();
         for one in self.issued()? {
             let is_good = one.expires_at >= now && revoked.iter().all(|r| r.serial != one.serial);
-            let is_newer = newest.get(&one.name).is_none_or(|known| known.issued_at <= one.issued_at);
+            let is_newer =
+                newest.get(&one.name).is_none_or(|known| known.issued_at <= one.issued_at);
             if is_good && is_newer {
                 newest.insert(one.name.clone(), one);
             }
@@ -215,7 +223,8 @@ impl Ca {
             if name == "old" && path("next.key").exists() {
                 continue;
             }
-            let pem = std::fs::read_to_string(&key_path).map_err(|source| file(&key_path, source))?;
+            let pem =
+                std::fs::read_to_string(&key_path).map_err(|source| file(&key_path, source))?;
             let key = KeyPair::from_pem(&pem).map_err(CaError::Authority)?;
             let found = certificates(&crt).map_err(CaError::Open)?;
             let certificate = found.first().map(|der| der.to_vec()).unwrap_or_default();
@@ -251,15 +260,21 @@ impl Ca {
     /// Signs a list of what the files say, with every key there is.
     fn write_roots(&self, spread: Duration, now: Utc) -> Result<(), CaError> {
         let list = self.list(now, spread, None)?;
-        let keys: Vec<&KeyPair> = [Some(self.issuer.key()), self.second.as_ref().map(|two| &two.key)]
-            .into_iter()
-            .flatten()
-            .collect();
+        let keys: Vec<&KeyPair> =
+            [Some(self.issuer.key()), self.second.as_ref().map(|two| &two.key)]
+                .into_iter()
+                .flatten()
+                .collect();
         let signed = list.seal(&keys)?;
         self.write(LIST, &signed, files::PUBLIC)
     }
 
-    fn list(&self, now: Utc, spread: Duration, retired: Option<&[u8]>) -> Result<RootsList, CaError> {
+    fn list(
+        &self,
+        now: Utc,
+        spread: Duration,
+        retired: Option<&[u8]>,
+    ) -> Result<RootsList, CaError> {
         let before = RootsList::parse(&self.roots()?).ok();
         let mut all_retired = before.as_ref().map(|list| list.retired.clone()).unwrap_or_default();
         all_retired.extend(retired.map(<[u8]>::to_vec));
@@ -291,7 +306,9 @@ impl Ca {
             Stage::Announced => {
                 (&second.certificate, &second.key, issuer_of(&self.certificate, self.issuer.key())?)
             }
-            _ => (&self.certificate, self.issuer.key(), issuer_of(&second.certificate, &second.key)?),
+            _ => {
+                (&self.certificate, self.issuer.key(), issuer_of(&second.certificate, &second.key)?)
+            }
         };
         let subject = organisation(newer);
         let (mut params, _) = make_root(&subject, newer_key, now)?;
