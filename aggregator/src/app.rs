@@ -203,6 +203,26 @@ fn dial_peers(
     Ok(())
 }
 
+/// Revocations and lists of authorities: from the authority's directory, or from the peers.
+fn follow_authority(
+    tasks: &mut JoinSet<()>,
+    (authority, ca_dir): (Option<Arc<Authority>>, PathBuf),
+    (links, store): (Arc<PeerLinks>, Arc<IdentityStore>),
+    (heard, roots): (Arc<authority::Heard>, watch::Sender<u64>),
+) {
+    match authority {
+        Some(authority) => {
+            let (dir, own) = (ca_dir.clone(), store.clone());
+            tasks.spawn(authority::rollover::watch_dir(dir, authority, own, roots));
+            tasks.spawn(authority::watch_revocations(ca_dir, store, heard));
+        }
+        None => {
+            tasks.spawn(authority::rollover::follow(links.clone(), store.clone(), roots));
+            tasks.spawn(authority::follow_revocations(links, store, heard));
+        }
+    }
+}
+
 /// Everything started.
 struct Running {
     tasks: JoinSet<()>,
@@ -276,17 +296,7 @@ impl Running {
         tasks.spawn(app.fleet.watch(app.stores.roster.clone()));
         tasks.spawn(authority::keep_own(renewer, app.identity.clone()));
         let (store, ca_dir) = (app.identity.clone(), app.config.ca_dir.clone());
-        match app.authority {
-            Some(authority) => {
-                let (dir, own) = (ca_dir.clone(), store.clone());
-                tasks.spawn(authority::rollover::watch_dir(dir, authority, own, roots_tx));
-                tasks.spawn(authority::watch_revocations(ca_dir, store, heard))
-            }
-            None => {
-                tasks.spawn(authority::rollover::follow(links.clone(), store.clone(), roots_tx));
-                tasks.spawn(authority::follow_revocations(links, store, heard))
-            }
-        };
+        follow_authority(&mut tasks, (app.authority, ca_dir), (links, store), (heard, roots_tx));
         tasks.spawn(keep::presence(presence, app.stores.roster.clone(), app.config.name.clone()));
         tasks.spawn(keep::house(app.stores.clone(), app.config.clone(), health.room()));
         tasks.spawn(look::keep(health, own, app.identity.clone()));

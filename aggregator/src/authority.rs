@@ -4,7 +4,7 @@
 //!
 //! Room: `aggregator::authority`.  May use: `link` (ca), `peers`.  Used by: `app`, `intake`, `commands`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub const CERTIFICATE_TTL: Duration = Duration::from_secs(30 * 86_400);
 
 /// The authority, opened.
 pub struct Authority {
+    dir: PathBuf,
     ca: Mutex<Ca>,
     clock: fn() -> Utc,
 }
@@ -42,12 +43,12 @@ impl Authority {
         if !dir.join("ca.key").exists() {
             return Ok(None);
         }
-        Ok(Some(Authority { ca: Mutex::new(Ca::open(dir)?), clock }))
+        Ok(Some(Authority { dir: dir.to_owned(), ca: Mutex::new(Ca::open(dir)?), clock }))
     }
 
     /// Reads the directory anew; gives the list of authorities that is in it, empty when there is none.
-    fn reopen(&self, dir: &Path) -> Result<Vec<u8>, CaError> {
-        let fresh = Ca::open(dir)?;
+    fn reopen(&self) -> Result<Vec<u8>, CaError> {
+        let fresh = Ca::open(&self.dir)?;
         let list = fresh.roots()?;
         *self.ca.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(list)
@@ -56,9 +57,21 @@ impl Authority {
     fn enrol(&self, asked: &Asked) -> Result<Vec<Vec<u8>>, CaError> {
         let Asked { token, name, role, csr } = asked;
         let now = (self.clock)();
-        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
-        ca.use_token(token, name, *role, now)?;
-        Ok(ca.issue(&Wish { csr, name, role: *role, ttl: CERTIFICATE_TTL }, now)?.chain)
+        self.with_ca(|ca| ca.use_token(token, name, *role, now))?;
+        let wish = Wish { csr, name, role: *role, ttl: CERTIFICATE_TTL };
+        self.with_ca(|ca| Ok(ca.issue(&wish, now)?.chain))
+    }
+
+    /// Asks the authority; opens it anew when another process has changed who issues.
+    fn with_ca<T>(&self, ask: impl Fn(&Ca) -> Result<T, CaError>) -> Result<T, CaError> {
+        let asked = ask(&self.ca.lock().unwrap_or_else(PoisonError::into_inner));
+        match asked {
+            Err(CaError::Outdated) => {
+                self.reopen()?;
+                ask(&self.ca.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            asked => asked,
+        }
     }
 }
 
@@ -74,12 +87,12 @@ impl Authority {
     /// Signs what another aggregator asks for. It may ask for the agents that talk to it and for
     /// itself, not for other aggregators or admins.
     fn renew_for(&self, asker: &Peer, serial: &[u8], csr: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
-        let role = ca.role_of(serial).map_err(|error| chain(&error))?;
+        let role = self.with_ca(|ca| ca.role_of(serial)).map_err(|error| chain(&error))?;
         if role != Some(Role::Agent) && serial != asker.serial {
             return Err("an aggregator may renew agents and itself only".to_owned());
         }
-        let renewed = ca.renew(serial, csr, CERTIFICATE_TTL, (self.clock)());
+        let now = (self.clock)();
+        let renewed = self.with_ca(|ca| ca.renew(serial, csr, CERTIFICATE_TTL, now));
         renewed.map(|certified| certified.chain).map_err(|error| chain(&error))
     }
 
@@ -99,8 +112,9 @@ impl Authority {
 
 impl Renewer for Authority {
     fn renew(&self, renew: &Renew) -> Result<Vec<Vec<u8>>, String> {
-        let ca = self.ca.lock().unwrap_or_else(PoisonError::into_inner);
-        let renewed = ca.renew(&renew.peer.serial, &renew.csr, CERTIFICATE_TTL, (self.clock)());
+        let now = (self.clock)();
+        let renewed =
+            self.with_ca(|ca| ca.renew(&renew.peer.serial, &renew.csr, CERTIFICATE_TTL, now));
         renewed.map(|certified| certified.chain).map_err(|error| chain(&error))
     }
 }

@@ -33,6 +33,7 @@ pub mod mutate;
 mod proc_text;
 mod proc_tree;
 mod question;
+mod roots;
 mod roster;
 mod selector;
 mod series_table;
@@ -89,6 +90,7 @@ pub const TARGETS: &[Target] = &[
     proc_text::TARGET,
     proc_tree::TARGET,
     question::TARGET,
+    roots::TARGET,
     roster::TARGET,
     selector::TARGET,
     series_table::TARGET,

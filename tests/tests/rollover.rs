@@ -56,12 +56,29 @@ fn the_authority_is_replaced_while_lines_flow() {
     let kept = rig.dir().join("kept");
     copy(&dirs[3], &kept);
 
+    let token = first.token("agent");
     let serials: Vec<Vec<u8>> =
         dirs.iter().map(|dir| Identity::load(dir).unwrap().me().serial.clone()).collect();
     first.verb(&["ca", "rotate", "switch", "--spread", "1s"]);
     all(&dirs, "everybody has a certificate of the new one", |found| {
         found.is_current() && !serials.contains(&found.me().serial)
     });
+
+    // A token of before the switch opens the door after it, and a revocation counts on both aggregators.
+    let mut late = rig.unenrolled("db3.eqiad.test", &AgentOptions::default());
+    let words = ["enroll", "--token", &token, "--aggregator", &first.address()];
+    let (code, said) = late.verb(&words);
+    assert_eq!(code, 0, "{said}");
+    late.start();
+    eventually("the newcomer is live", PATIENCE, || {
+        (text(&late.status()?, "uplink") == "live").then_some(())
+    });
+    first.verb(&["cert", "revoke", "db3.eqiad.test"]);
+    eventually("the newcomer is revoked", PATIENCE, || {
+        text(&late.status()?, "uplink_error").contains("revoked").then_some(())
+    });
+    late.stop();
+
     first.verb(&["ca", "rotate", "retire"]);
     all(&dirs, "everybody trusts the new one only", |found| found.roots().count() == 1);
     let shown = first.verb(&["ca", "show", "--json"]);

@@ -56,7 +56,7 @@ pub async fn watch_dir(
     loop {
         let now = std::fs::metadata(&path).and_then(|meta| meta.modified()).ok();
         if now != seen {
-            match authority.reopen(&ca_dir) {
+            match authority.reopen() {
                 Ok(list) => {
                     take(&store, &list, &news, "the authority");
                     seen = now;

@@ -1,6 +1,7 @@
 //! `ca show` and `ca rotate`: from one certificate authority to the next.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use muster_link::ca::{Ca, CaError, Stage};
 use muster_link::crypto;
@@ -13,8 +14,12 @@ use crate::cli::{CaVerb, RotateStep};
 use crate::config::Config;
 use crate::fatal::Fatal;
 
+/// When a step that was cut off is finished, nobody says over which time hosts renew.
+const SPREAD_DEFAULT: Duration = Duration::from_secs(3600);
+
 pub(super) fn run(config: &Config, verb: CaVerb) -> Outcome {
     let mut ca = authority::open(config)?;
+    ca.settle(SPREAD_DEFAULT, utc_now())?;
     match verb {
         CaVerb::Show { json } => show(&ca, json),
         CaVerb::Rotate { step, spread, force } => {

@@ -123,6 +123,9 @@ pub enum CaError {
         /// Whose certificates they are.
         holders: Vec<String>,
     },
+    /// Another process has let the next authority issue since this one was opened.
+    #[error("the authority has changed: open it anew")]
+    Outdated,
     /// The list of authorities cannot be made.
     #[error("cannot sign the list of authorities")]
     List(#[from] crate::roots::SealError),
@@ -247,6 +250,10 @@ impl Ca {
             name: wish.name.to_owned(),
         };
         let _lock = self.lock()?;
+        let in_force = certificates(&self.dir.join("ca.crt")).map_err(CaError::Open)?;
+        if in_force.first().is_none_or(|der| der.as_ref() != self.certificate) {
+            return Err(CaError::Outdated);
+        }
         self.append("issued.list", &issued.line())?;
         let mut chain = vec![leaf.der().to_vec()];
         if wish.role == Role::Aggregator {

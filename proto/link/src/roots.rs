@@ -251,3 +251,16 @@ pub(crate) fn is_issued_by(certificate: &[u8], root: &[u8]) -> bool {
     certificate.issuer().as_raw() == root.subject().as_raw()
         && crypto::verifies(key, signed, &certificate.signature_value.data)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The signatures of one list over the body of another.
+    pub(crate) fn with_body_of(signatures: &[u8], body: &[u8]) -> Vec<u8> {
+        let (signed, _) = open(signatures).unwrap();
+        let (other, _) = open(body).unwrap();
+        let mixed = Signed { body: other.body, signatures: signed.signatures };
+        cbor::encode(&mixed, ROOTS_BYTES_MAX).unwrap()
+    }
+}

@@ -6,6 +6,7 @@ mod hostile;
 mod rebinding;
 mod refusals;
 mod renewal;
+mod rollover;
 mod talking;
 
 use std::net::SocketAddr;

@@ -74,16 +74,24 @@ impl Ca {
         Ok(fresh)
     }
 
-    /// Copies `ca.crl` into an identity directory; a reload then uses it.
+    /// Copies `ca.crl` into an identity directory, and `ca.crt` as long as there is no list of authorities; a
+    /// reload then uses them.
     ///
     /// # Errors
     /// [`CaError::File`].
     pub fn publish(&self, identity: &Path) -> Result<(), CaError> {
-        let (crl, target) = (self.crl()?, identity.join("ca.crl"));
-        if crl.is_empty() {
-            return Ok(());
+        let names: &[&str] =
+            if self.roots()?.is_empty() { &["ca.crt", "ca.crl"] } else { &["ca.crl"] };
+        for name in names {
+            let (source, target) = (self.dir.join(name), identity.join(name));
+            match std::fs::read(&source) {
+                Ok(bytes) => files::write_whole(&target, &bytes, files::PUBLIC)
+                    .map_err(|error| file(&target, error))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(file(&source, error)),
+            }
         }
-        files::write_whole(&target, &crl, files::PUBLIC).map_err(|error| file(&target, error))
+        Ok(())
     }
 
     /// The list as it stands, signed by those who issue and issued; nothing before the first revocation.

@@ -15,6 +15,7 @@
 //! The files say which step was taken last; the list follows them. A step that was cut off in the middle is
 //! finished when the authority is opened, or by taking it again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -161,16 +162,14 @@ impl Ca {
         if !force && !holders.is_empty() {
             return Err(CaError::InUse { holders });
         }
-        let old = self.second.take();
-        let list =
-            self.list(now, Duration::ZERO, old.as_ref().map(|old| old.certificate.as_slice()))?;
-        let keys: Vec<&KeyPair> = [Some(self.issuer.key()), old.as_ref().map(|old| &old.key)]
-            .into_iter()
-            .flatten()
-            .collect();
-        let signed = list.seal(&keys)?;
-        self.write(LIST, &signed, files::PUBLIC)?;
+        // The bridge stays in the list: a host that knows the old authority only still hears why it is refused.
+        let retired = self.second().map(<[u8]>::to_vec);
+        let mut list = self.list(now, Duration::ZERO, retired.as_deref())?;
+        list.roots.truncate(1);
+        let signed = list.seal(&self.keys())?;
+        self.second = None;
         self.write_crl_again(now)?;
+        self.write(LIST, &signed, files::PUBLIC)?;
         self.forget_old()
     }
 
@@ -186,13 +185,13 @@ impl Ca {
         let number = RootsList::parse(&self.roots()?).map_or(0, |list| list.number);
         let switched_at = Utc(i64::try_from(number).unwrap_or(i64::MAX));
         let revoked = self.revoked()?;
-        let mut newest: std::collections::BTreeMap<String, Issued> = Default::default();
+        let mut newest: BTreeMap<(&str, String), Issued> = BTreeMap::new();
         for one in self.issued()? {
             let is_good = one.expires_at >= now && revoked.iter().all(|r| r.serial != one.serial);
-            let is_newer =
-                newest.get(&one.name).is_none_or(|known| known.issued_at <= one.issued_at);
+            let holder = (one.role.name(), one.name.clone());
+            let is_newer = newest.get(&holder).is_none_or(|known| known.issued_at <= one.issued_at);
             if is_good && is_newer {
-                newest.insert(one.name.clone(), one);
+                newest.insert(holder, one);
             }
         }
         let old = newest.into_values().filter(|one| one.issued_at < switched_at);
@@ -259,14 +258,35 @@ impl Ca {
 
     /// Signs a list of what the files say, with every key there is.
     fn write_roots(&self, spread: Duration, now: Utc) -> Result<(), CaError> {
-        let list = self.list(now, spread, None)?;
-        let keys: Vec<&KeyPair> =
-            [Some(self.issuer.key()), self.second.as_ref().map(|two| &two.key)]
-                .into_iter()
-                .flatten()
-                .collect();
-        let signed = list.seal(&keys)?;
+        let signed = self.list(now, spread, None)?.seal(&self.keys())?;
         self.write(LIST, &signed, files::PUBLIC)
+    }
+
+    /// Every key there is.
+    fn keys(&self) -> Vec<&KeyPair> {
+        let second = self.second.as_ref().map(|second| &second.key);
+        std::iter::once(self.issuer.key()).chain(second).collect()
+    }
+
+    /// Writes the list anew when it does not say what the files say: a step was cut off before it.
+    ///
+    /// # Errors
+    /// [`CaError::File`], [`CaError::Sign`].
+    pub fn settle(&self, spread: Duration, now: Utc) -> Result<(), CaError> {
+        let _lock = self.lock()?;
+        let signed = self.roots()?;
+        if signed.is_empty() && self.second.is_none() {
+            return Ok(());
+        }
+        let mut wanted = vec![self.certificate.as_slice()];
+        wanted.extend(self.second());
+        let is_so = RootsList::parse(&signed)
+            .is_ok_and(|list| list.issuer() == self.certificate && list.roots.iter().eq(&wanted));
+        if is_so {
+            return Ok(());
+        }
+        self.write_roots(spread, now)?;
+        self.write_crl_again(now)
     }
 
     fn list(
@@ -323,9 +343,11 @@ impl Ca {
 
     fn rename(&self, from: &str, to: &str) -> Result<(), CaError> {
         let (from, to): (PathBuf, PathBuf) = (self.dir.join(from), self.dir.join(to));
-        std::fs::rename(&from, &to)
-            .and_then(|()| files::sync_parent(&to))
-            .map_err(|source| file(&from, source))
+        match std::fs::rename(&from, &to).and_then(|()| files::sync_parent(&to)) {
+            // Whoever opened the authority in between has finished it: see `open_second`.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.map_err(|source| file(&from, source)),
+        }
     }
 
     /// Keys that sign revocation lists: of every authority whose certificates may be about.

@@ -5,6 +5,7 @@
 use muster_proto::clock::Utc;
 
 use super::Identity;
+use crate::peer::Role;
 
 /// Longest time over which hosts renew after their authority has changed, whatever the list says. Seconds.
 const SPREAD_S_MAX: u32 = 7 * 24 * 3600;
@@ -35,6 +36,10 @@ impl RenewalClock {
         // A clock that was set back counts anew.
         let since = self.outdated_since.filter(|since| *since <= now).unwrap_or(now);
         self.outdated_since = Some(since);
+        // Few, and new tokens name the authority that issues: newcomers must see its certificate soon.
+        if identity.role() == Role::Aggregator {
+            return true;
+        }
         let spread_s = identity.list().map_or(0, |list| list.spread_s).min(SPREAD_S_MAX);
         let spread_us = u64::from(spread_s) * 1_000_000;
         let wait_us = i64::try_from(self.jitter % spread_us.max(1)).unwrap_or(0);

@@ -105,7 +105,10 @@ fn wrong_names_and_wrong_authorities_are_refused() {
         let forged = Token { ca: [1; 32], ..token.clone() };
         let error = case.enrol(&case.asked(&forged, HOST)).await.unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(cause, "we refuse the peer's certificate: it is not signed by a trusted CA");
+        assert_eq!(
+            cause,
+            "we refuse the peer's certificate: it is not by the certificate authority that the token names: make a new token at the aggregator that has it"
+        );
 
         let elsewhere =
             Enrolment { server_name: Some("agg2.example.org"), ..case.asked(&token, HOST) };
