@@ -13,7 +13,7 @@
 //! `retired` are roots that are not trusted any more, to tell their certificates from a stranger's. `spread_s`
 //! is the time over which hosts renew when the issuer has changed.
 //!
-//! A signature is by the key of a root, over [`PURPOSE`] and the body. The purpose keeps it from ever being the
+//! A signature is by the key of a root, over a purpose and the body. The purpose keeps it from ever being the
 //! signature of anything else, because a certificate begins with 0x30.
 //!
 //! Invariants
