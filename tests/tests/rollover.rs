@@ -96,5 +96,7 @@ fn the_authority_is_replaced_while_lines_flow() {
     let written = flow.end();
     Tally::settle(&rig, written, PATIENCE);
     println!("{written} lines, each exactly once");
-    assert_eq!(text(&agents[0].status().unwrap(), "uplink"), "live");
+    let status = agents[0].status().unwrap();
+    assert_eq!(text(&status, "uplink"), "live");
+    assert_eq!(status["switches"], 0, "the link was left: {status}");
 }

@@ -201,6 +201,13 @@ impl Ca {
     /// [`CaError::File`], [`CaError::Open`], [`CaError::Authority`]; [`IdentityError::Open`] inside
     /// when others may read the key.
     pub fn open(dir: &Path) -> Result<Ca, CaError> {
+        let _lock = lock(dir)?;
+        Ca::read_dir(dir)
+    }
+
+    /// Reads the files and finishes a step that was cut off. The caller has the lock: another process may be
+    /// exchanging key and certificate.
+    fn read_dir(dir: &Path) -> Result<Ca, CaError> {
         let second = Ca::open_second(dir)?;
         let key_path = dir.join("ca.key");
         let foreign = files::foreign_mode(&key_path).map_err(|source| file(&key_path, source))?;
@@ -324,14 +331,18 @@ impl Ca {
 
     /// Waits for the lock; it is given back when the file is closed.
     fn lock(&self) -> Result<File, CaError> {
-        let path = self.dir.join("ca.lock");
-        let locked = || -> io::Result<File> {
-            let file = File::options().write(true).create(true).truncate(false).open(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
-        locked().map_err(|source| file(&path, source))
+        lock(&self.dir)
     }
+}
+
+fn lock(dir: &Path) -> Result<File, CaError> {
+    let path = dir.join("ca.lock");
+    let locked = || -> io::Result<File> {
+        let file = File::options().write(true).create(true).truncate(false).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    locked().map_err(|source| file(&path, source))
 }
 
 impl std::fmt::Debug for Ca {

@@ -70,7 +70,8 @@ impl Ca {
         let lines: String = fresh.iter().map(Revoked::line).collect();
         self.append("revoked.list", &lines)?;
         revoked.extend(fresh.iter().cloned());
-        self.write_crl(&revoked, now)?;
+        // Signed by who issues now, whatever step was taken since we were opened.
+        Ca::read_dir(&self.dir)?.write_crl(&revoked, now)?;
         Ok(fresh)
     }
 

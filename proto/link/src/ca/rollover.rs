@@ -10,12 +10,13 @@
 //! ```text
 //! next.key, next.crt   while announced: who issues after the switch
 //! old.key, old.crt     while switched: who issued before it; signs lists, nothing else
+//! old.issued           while switched: how many lines of issued.list are its
 //! ca.roots             the list of authorities as it stands, see `crate::roots`
 //! ```
 //! The files say which step was taken last; the list follows them. A step that was cut off in the middle is
-//! finished when the authority is opened, or by taking it again.
+//! finished when the authority is opened, or by taking it again. Each step reads the files anew under the lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,13 +29,14 @@ use rcgen::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::sign::{date, draw_serial};
-use super::{BACKDATE, CA_TTL, Ca, CaError, Issued, file};
+use super::{BACKDATE, CA_TTL, Ca, CaError, file};
 use crate::crypto;
 use crate::files;
 use crate::identity::{certificates, pem_of};
 use crate::roots::{RETIRED_MAX, RootsList};
 
 const LIST: &str = "ca.roots";
+const OLD_ISSUED: &str = "old.issued";
 
 /// Which step was taken last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +116,7 @@ impl Ca {
     /// [`CaError::Step`] when one is announced already, [`CaError::File`], [`CaError::Sign`].
     pub fn announce(&mut self, spread: Duration, now: Utc) -> Result<(), CaError> {
         let _lock = self.lock()?;
+        *self = Ca::read_dir(&self.dir)?;
         self.expect_stage(Stage::Steady, "announce")?;
         let key = KeyPair::generate().map_err(CaError::Sign)?;
         let (_, certificate) = make_root(&organisation(&self.certificate), &key, now)?;
@@ -132,21 +135,21 @@ impl Ca {
     /// # Errors
     /// [`CaError::Step`] when none is announced, [`CaError::File`], [`CaError::Sign`].
     pub fn switch(&mut self, spread: Duration, now: Utc) -> Result<(), CaError> {
-        {
-            let _lock = self.lock()?;
-            self.expect_stage(Stage::Announced, "switch")?;
-            for (from, to, mode) in
-                [("ca.key", "old.key", files::SECRET), ("ca.crt", "old.crt", files::PUBLIC)]
-            {
-                let path = self.dir.join(from);
-                let bytes = std::fs::read(&path).map_err(|source| file(&path, source))?;
-                self.write(to, &bytes, mode)?;
-            }
-            self.rename("next.key", "ca.key")?;
-            self.rename("next.crt", "ca.crt")?;
-        }
-        *self = Ca::open(&self.dir)?;
         let _lock = self.lock()?;
+        *self = Ca::read_dir(&self.dir)?;
+        self.expect_stage(Stage::Announced, "switch")?;
+        let lines = self.issued()?.len().to_string();
+        self.write(OLD_ISSUED, lines.as_bytes(), files::PUBLIC)?;
+        for (from, to, mode) in
+            [("ca.key", "old.key", files::SECRET), ("ca.crt", "old.crt", files::PUBLIC)]
+        {
+            let path = self.dir.join(from);
+            let bytes = std::fs::read(&path).map_err(|source| file(&path, source))?;
+            self.write(to, &bytes, mode)?;
+        }
+        self.rename("next.key", "ca.key")?;
+        self.rename("next.crt", "ca.crt")?;
+        *self = Ca::read_dir(&self.dir)?;
         self.write_roots(spread, now)?;
         self.write_crl_again(now)
     }
@@ -157,6 +160,7 @@ impl Ca {
     /// [`CaError::Step`] before the switch, [`CaError::InUse`], [`CaError::File`], [`CaError::Sign`].
     pub fn retire(&mut self, force: bool, now: Utc) -> Result<(), CaError> {
         let _lock = self.lock()?;
+        *self = Ca::read_dir(&self.dir)?;
         self.expect_stage(Stage::Switched, "retire")?;
         let holders = self.holders_of_old(now)?;
         if !force && !holders.is_empty() {
@@ -181,21 +185,19 @@ impl Ca {
         if self.stage() != Stage::Switched {
             return Ok(Vec::new());
         }
-        // The list was made at the switch, and its number is that moment.
-        let number = RootsList::parse(&self.roots()?).map_or(0, |list| list.number);
-        let switched_at = Utc(i64::try_from(number).unwrap_or(i64::MAX));
-        let revoked = self.revoked()?;
-        let mut newest: BTreeMap<(&str, String), Issued> = BTreeMap::new();
-        for one in self.issued()? {
-            let is_good = one.expires_at >= now && revoked.iter().all(|r| r.serial != one.serial);
-            let holder = (one.role.name(), one.name.clone());
-            let is_newer = newest.get(&holder).is_none_or(|known| known.issued_at <= one.issued_at);
-            if is_good && is_newer {
-                newest.insert(holder, one);
+        // Counted, not dated: clocks are set back. Without a number that can be read all are taken for the old one's.
+        let lines = std::fs::read_to_string(self.dir.join(OLD_ISSUED)).unwrap_or_default();
+        let of_old = lines.trim().parse().unwrap_or(usize::MAX);
+        let revoked: BTreeSet<_> = self.revoked()?.into_iter().map(|one| one.serial).collect();
+        let issued = self.issued()?;
+        let mut newest: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+        for (line, one) in issued.iter().enumerate() {
+            if one.expires_at >= now && !revoked.contains(&one.serial) {
+                newest.insert((one.role.name(), &one.name), line < of_old);
             }
         }
-        let old = newest.into_values().filter(|one| one.issued_at < switched_at);
-        Ok(old.map(|one| one.name).collect())
+        let old = newest.into_iter().filter(|(_, is_of_old)| *is_of_old);
+        Ok(old.map(|((_, name), _)| name.to_owned()).collect())
     }
 
     fn expect_stage(&self, wanted: Stage, step: &'static str) -> Result<(), CaError> {
@@ -244,7 +246,7 @@ impl Ca {
     }
 
     fn forget_old(&self) -> Result<(), CaError> {
-        for name in ["old.crt", "old.key"] {
+        for name in ["old.crt", "old.key", OLD_ISSUED] {
             let path = self.dir.join(name);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -272,8 +274,9 @@ impl Ca {
     ///
     /// # Errors
     /// [`CaError::File`], [`CaError::Sign`].
-    pub fn settle(&self, spread: Duration, now: Utc) -> Result<(), CaError> {
+    pub fn settle(&mut self, spread: Duration, now: Utc) -> Result<(), CaError> {
         let _lock = self.lock()?;
+        *self = Ca::read_dir(&self.dir)?;
         let signed = self.roots()?;
         if signed.is_empty() && self.second.is_none() {
             return Ok(());
@@ -343,11 +346,9 @@ impl Ca {
 
     fn rename(&self, from: &str, to: &str) -> Result<(), CaError> {
         let (from, to): (PathBuf, PathBuf) = (self.dir.join(from), self.dir.join(to));
-        match std::fs::rename(&from, &to).and_then(|()| files::sync_parent(&to)) {
-            // Whoever opened the authority in between has finished it: see `open_second`.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            renamed => renamed.map_err(|source| file(&from, source)),
-        }
+        std::fs::rename(&from, &to)
+            .and_then(|()| files::sync_parent(&to))
+            .map_err(|source| file(&from, source))
     }
 
     /// Keys that sign revocation lists: of every authority whose certificates may be about.

@@ -1,7 +1,7 @@
 //! From one authority to the next: what each step makes, who is let in during it, and what moves nobody.
 
 use super::*;
-use crate::ca::{CaError, Stage};
+use crate::ca::{CaError, Stage, Which};
 use crate::roots::{self, RootsList, RootsRefused};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -101,7 +101,7 @@ fn a_switch_that_is_cut_off_is_finished_or_never_was() {
     assert_eq!((cut.stage(), cut.certificate()), (Stage::Announced, first.as_slice()));
     // Between the two renames: the key is the next one's already.
     std::fs::rename(path.join("next.key"), path.join("ca.key")).unwrap();
-    let cut = Ca::open(&path).unwrap();
+    let mut cut = Ca::open(&path).unwrap();
     assert_eq!((cut.stage(), cut.certificate()), (Stage::Switched, next.as_slice()));
     assert_eq!(cut.second(), Some(first.as_slice()));
     // The list still says that the first one issues; whoever types the next word mends that.
@@ -142,4 +142,108 @@ fn who_knows_the_old_authority_only_is_let_in_after_the_switch_and_learns_of_the
         let refused = dialer.dial(post.addr, AGG).await.unwrap_err();
         assert!(refused.to_string().contains("was retired"), "{refused}");
     });
+}
+
+#[test]
+fn the_holders_of_the_old_one_are_those_of_before_the_switch_whatever_the_clock_did() {
+    let House { dir: _dir, mut ca, .. } = House::new();
+    for name in ["bad.example.org", "late.example.org", HOST] {
+        issue(&ca, name, at(90));
+    }
+    ca.announce(HOUR, at(90)).unwrap();
+    // The clock was set back in between.
+    ca.switch(HOUR, at(1)).unwrap();
+    ca.revoke(Which::Name("bad.example.org"), at(2)).unwrap();
+    issue(&ca, HOST, at(3));
+    assert_eq!(ca.holders_of_old(at(4)).unwrap(), ["late.example.org"]);
+    let expired = Utc(at(91).0 + 30 * DAY_US);
+    assert!(ca.holders_of_old(expired).unwrap().is_empty());
+}
+
+#[test]
+fn who_opened_the_authority_before_a_step_goes_by_what_the_files_say() {
+    let House { dir, mut ca, .. } = House::new();
+    let path = dir.path().join("ca");
+    let mut early = Ca::open(&path).unwrap();
+    ca.announce(HOUR, at(1)).unwrap();
+    let again = early.announce(HOUR, at(2)).unwrap_err().to_string();
+    assert!(again.contains("is announced, and must be steady"), "{again}");
+    ca.switch(HOUR, at(3)).unwrap();
+    let key = new_key_and_csr(HOST).unwrap();
+    let wish = Wish { csr: &key.csr, name: HOST, role: Role::Agent, ttl: HOST_TTL };
+    assert!(matches!(early.issue(&wish, at(4)), Err(CaError::Outdated)));
+    early.settle(HOUR, at(5)).unwrap();
+    assert!(roots::is_issued_by(&early.issue(&wish, at(6)).unwrap().chain[0], ca.certificate()));
+}
+
+#[test]
+fn the_revocation_list_can_be_checked_at_each_step() {
+    let mut house = House::new();
+    let store = house.store(AGG, Role::Aggregator);
+    house.certify(HOST, Role::Agent);
+    house.ca.revoke(Which::Name(HOST), at(1)).unwrap();
+    let follow = |ca: &Ca| {
+        store.take_roots(&ca.roots().unwrap()).unwrap();
+        store.take_revocations(&ca.crl().unwrap()).unwrap();
+        store.identity().crls.len()
+    };
+    house.ca.announce(HOUR, at(2)).unwrap();
+    assert_eq!(follow(&house.ca), 1);
+    house.ca.switch(HOUR, at(3)).unwrap();
+    assert_eq!(follow(&house.ca), 2);
+    house.ca.retire(true, at(4)).unwrap();
+    assert_eq!(follow(&house.ca), 1);
+}
+
+#[test]
+fn a_list_keeps_its_limits() {
+    let House { dir: _dir, mut ca, .. } = House::new();
+    ca.announce(HOUR, at(1)).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let good = RootsList::parse(&ca.roots().unwrap()).unwrap();
+    let host = issue(&ca, HOST, at(2)).chain.swap_remove(0);
+    let (root, cross) = (good.roots[0].clone(), good.cross[0].clone());
+    let check = |bad: RootsList| {
+        let refused = RootsList::parse(&bad.seal(&[&key]).unwrap()).unwrap_err();
+        assert!(matches!(refused, RootsRefused::Wrong(_)), "{refused}");
+    };
+    check(RootsList { roots: vec![root.clone(); 5], ..good.clone() });
+    check(RootsList { roots: Vec::new(), cross: Vec::new(), ..good.clone() });
+    check(RootsList { roots: vec![host], cross: Vec::new(), issuer: 0, ..good.clone() });
+    check(RootsList { issuer: 2, ..good.clone() });
+    check(RootsList { cross: vec![cross.clone(); 3], ..good.clone() });
+    // The next root is missing, so its key must not be bridged to.
+    check(RootsList { roots: vec![root.clone()], ..good.clone() });
+    // A bridge has not signed itself.
+    check(RootsList { roots: vec![root, cross], ..good.clone() });
+    check(RootsList { retired: vec![b"noise".to_vec()], ..good.clone() });
+    let signed_thrice = good.seal(&[&key, &key, &key]).unwrap();
+    assert!(matches!(RootsList::parse(&signed_thrice), Err(RootsRefused::Wrong(_))));
+}
+
+#[test]
+fn a_host_renews_within_the_spread() {
+    let mut house = House::new();
+    let host = house.store(HOST, Role::Agent);
+    let mut clock = RenewalClock::new(2 * 3_600_000_000 + 1_800_000_000);
+    house.ca.announce(HOUR, at(1)).unwrap();
+    host.take_roots(&house.ca.roots().unwrap()).unwrap();
+    assert!(!clock.is_due(&host.identity(), at(1)));
+    house.ca.switch(HOUR, at(2)).unwrap();
+    host.take_roots(&house.ca.roots().unwrap()).unwrap();
+    // Half of the spread, from when it was first seen.
+    let due = [10, 1_809, 1_810].map(|second| clock.is_due(&host.identity(), at(second)));
+    assert_eq!(due, [false, false, true]);
+}
+
+#[test]
+fn a_list_that_is_damaged_on_disk_counts_as_none() {
+    let mut house = House::new();
+    let host = house.store(HOST, Role::Agent);
+    house.ca.announce(HOUR, at(1)).unwrap();
+    host.take_roots(&house.ca.roots().unwrap()).unwrap();
+    std::fs::write(host.identity().dir().join("ca.roots"), "noise").unwrap();
+    host.reload().unwrap();
+    assert_eq!((host.identity().roots_number(), host.identity().roots().count()), (0, 2));
+    assert!(host.take_roots(&house.ca.roots().unwrap()).unwrap());
 }
