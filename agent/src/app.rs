@@ -100,8 +100,10 @@ impl App {
             source: std::io::Error::other(error),
         })?;
         let dir = identity_dir(&config.state_dir);
-        if !dir.join("host.crt").exists() {
-            return Err(Fatal::NotEnrolled { dir });
+        match dir.join("host.crt").try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(Fatal::NotEnrolled { dir }),
+            Err(source) => return Err(Fatal::System { what: "look for the certificate", source }),
         }
         let identity = IdentityStore::open(&dir).map_err(Fatal::Identity)?;
         let certificate = identity.identity().name().to_owned();

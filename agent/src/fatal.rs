@@ -65,6 +65,14 @@ pub enum Fatal {
         /// Why.
         source: std::io::Error,
     },
+    /// There is no spool, or it cannot be known.
+    #[error("there is no spool to look into at {dir}")]
+    NoSpool {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A spool directory cannot be looked into.
     #[error("cannot look into the spool {dir}")]
     SpoolTool {
@@ -102,7 +110,7 @@ impl Fatal {
                 exit::of_system(source, exit::BUG)
             }
             Fatal::Usage(_) => exit::USAGE,
-            _ => exit::UNAVAILABLE,
+            error => exit::of_chain(error, exit::UNAVAILABLE),
         })
     }
 }

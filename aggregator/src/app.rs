@@ -130,8 +130,10 @@ impl App {
 
 fn open_identity(config: &Config) -> Result<Arc<IdentityStore>, Fatal> {
     let dir = identity_dir(&config.state_dir);
-    if !dir.join("host.crt").exists() {
-        return Err(Fatal::NoIdentity { dir });
+    match dir.join("host.crt").try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(Fatal::NoIdentity { dir }),
+        Err(source) => return Err(Fatal::System { what: "look for the certificate", source }),
     }
     let identity = IdentityStore::open(&dir).map_err(Fatal::Identity)?;
     let certificate = identity.identity().name().to_owned();

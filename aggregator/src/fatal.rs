@@ -71,6 +71,14 @@ pub enum Fatal {
     /// A word on the command line makes no sense here.
     #[error("{0}")]
     Usage(String),
+    /// There is no inbox, or it cannot be known.
+    #[error("there is no inbox to look into at {dir}")]
+    NoSpool {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A spool directory cannot be looked into.
     #[error("cannot look into the inbox {dir}")]
     SpoolTool {
@@ -105,7 +113,7 @@ impl Fatal {
                 exit::of_system(source, exit::BUG)
             }
             Fatal::Usage(_) => exit::USAGE,
-            _ => exit::UNAVAILABLE,
+            error => exit::of_chain(error, exit::UNAVAILABLE),
         })
     }
 }

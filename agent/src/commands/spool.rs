@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use muster_program::listing::{print_json, print_line, table};
+use muster_program::lane::existing;
+use muster_program::listing::{PrintError, print_json, print_line, table};
 use muster_proto::frame::{self, Kind};
 use muster_proto::lane::Lane;
 use muster_proto::log::parse_log;
@@ -62,8 +63,9 @@ fn each<T>(
     dir: impl Fn(Lane) -> PathBuf,
     look: impl Fn(&std::path::Path) -> Result<T, SpoolError>,
 ) -> Result<Vec<(Lane, T)>, Fatal> {
-    let there = lanes.iter().map(|lane| (*lane, dir(*lane))).filter(|(_, dir)| dir.exists());
-    there.map(|(lane, dir)| Ok((lane, look(&dir).map_err(failed(dir))?))).collect()
+    let there = existing(lanes.iter().map(|lane| (*lane, dir(*lane))).collect())
+        .map_err(|(dir, source)| Fatal::NoSpool { dir, source })?;
+    there.into_iter().map(|(lane, dir)| Ok((lane, look(&dir).map_err(failed(dir))?))).collect()
 }
 
 fn listing_json((lane, listing): &(Lane, Listing)) -> Value {
@@ -137,13 +139,19 @@ fn verified_lines((lane, verified): &(Lane, Verified)) -> Vec<String> {
 
 fn export(dir: PathBuf, (from, to): (u64, u64), raw: bool) -> Outcome {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut written = Ok(());
     let mut take = |entry: Entry| {
-        let written = if raw { out.write_all(&entry.bytes) } else { print_frame(&entry, &mut out) };
-        // A reader that went away (head, less) ends the export quietly.
+        written = if raw { out.write_all(&entry.bytes) } else { print_frame(&entry, &mut out) };
         if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let exported = tool::export(&dir, from, to, &mut take).map_err(failed(dir))?;
-    let _ = out.flush();
+    match written.and_then(|()| out.flush()) {
+        // A reader that went away (head, less) ends the export quietly.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            return Err(Fatal::Print(PrintError(error)));
+        }
+        _ => {}
+    }
     eprintln!("{} frames, {} missing", exported.entries, exported.missing);
     Ok(if exported.missing == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -71,10 +71,16 @@ pub(super) fn join(config: &Config, aggregator: &str, token: &str) -> Outcome {
 }
 
 pub(super) fn open(config: &Config) -> Result<Ca, Fatal> {
-    if !config.ca_dir.join("ca.key").exists() {
+    if !is_here(config)? {
         return Err(Fatal::NoAuthority { dir: config.ca_dir.clone() });
     }
     Ok(Ca::open(&config.ca_dir)?)
+}
+
+/// Whether this aggregator has the authority.
+pub(super) fn is_here(config: &Config) -> Result<bool, Fatal> {
+    let found = config.ca_dir.join("ca.key").try_exists();
+    found.map_err(|source| Fatal::System { what: "look for the authority", source })
 }
 
 /// `cert …`

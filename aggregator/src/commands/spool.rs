@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use muster_program::lane::existing;
 use muster_program::listing::{print_json, print_line, table};
 use muster_proto::lane::Lane;
 use muster_spool::{SpoolError, tool};
@@ -15,14 +16,12 @@ use crate::fatal::Fatal;
 use crate::inbox::{LANES, spool_dir};
 
 pub(super) fn run(config: &Config, verb: SpoolVerb) -> Outcome {
-    let dirs: Vec<(Lane, PathBuf)> = LANES
-        .iter()
-        .map(|lane| (*lane, spool_dir(&config.state_dir, *lane)))
-        .filter(|(_, dir)| dir.exists())
-        .collect();
+    let dirs: Vec<(Lane, PathBuf)> =
+        LANES.iter().map(|lane| (*lane, spool_dir(&config.state_dir, *lane))).collect();
+    let there = || existing(dirs).map_err(|(dir, source)| Fatal::NoSpool { dir, source });
     match verb {
-        SpoolVerb::Ls { json } => ls(&dirs, json),
-        SpoolVerb::Verify { json } => verify(&dirs, json),
+        SpoolVerb::Ls { json } => ls(&there()?, json),
+        SpoolVerb::Verify { json } => verify(&there()?, json),
         SpoolVerb::Repair { lane } => {
             let dir = spool_dir(&config.state_dir, lane.into());
             let repaired = tool::repair(&dir).map_err(failed(&dir))?;

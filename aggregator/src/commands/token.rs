@@ -128,7 +128,7 @@ fn role_name(granted: &Granted) -> &'static str {
 /// Those of the authority, where there is one, then those of this aggregator's API.
 fn list(config: &Config, json: bool) -> Outcome {
     let mut rows = Vec::new();
-    if config.ca_dir.join("ca.key").exists() {
+    if authority::is_here(config)? {
         rows.extend(authority::open(config)?.tokens()?.into_iter().map(Row::of_kept));
     }
     rows.extend(tokens::list(&config.state_dir)?.into_iter().map(Row::of_reader));
