@@ -153,7 +153,7 @@ pub struct NewToken {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub uses: Option<u32>,
     /// Only for host names that match this glob [default: any]; for roles reader and admin: whose token it is
-    #[arg(long, value_name = "GLOB", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "GLOB", value_parser = parse_word)]
     pub host: Option<String>,
     /// What it is for.
     #[arg(long, default_value = "agent")]
@@ -251,6 +251,10 @@ pub enum RoleName {
     Reader,
     /// The same, and may read every log class.
     Admin,
+}
+
+fn parse_word(text: &str) -> Result<String, String> {
+    muster_policy::document::parse_word(text)
 }
 
 fn parse_class(text: &str) -> Result<String, String> {

@@ -114,6 +114,7 @@ impl Config {
             path("state_dir").unwrap_or_else(|| PathBuf::from("/var/lib/muster/aggregator"));
         let listen = root.section("listen");
         let metrics = root.section("metrics");
+        let peers = settle_peers(root.sections("peer"), &name);
         let config = Config {
             socket: path("socket").unwrap_or_else(|| PathBuf::from("/run/muster/aggregator.sock")),
             ca_dir: path("ca_dir").unwrap_or_else(|| state_dir.join("ca")),
@@ -123,7 +124,7 @@ impl Config {
             quic: listen.parse("quic", parse_address).unwrap_or(any(7460)),
             https: listen.parse("https", optional_address).unwrap_or(Some(any(7480))),
             metrics: listen.parse("metrics", parse_address),
-            peers: root.sections("peer").into_iter().filter_map(settle_peer).collect(),
+            peers,
             classes: settle_classes(root.section("class")),
             metrics_retention: metrics.parse("retention", parse_retention).unwrap_or(30 * DAY),
             store: settle_store(root.section("store")),
@@ -147,9 +148,23 @@ fn identity(section: &Section<'_>) -> (String, String) {
     (name.unwrap_or_default(), datacenter.unwrap_or_default())
 }
 
-fn settle_peer(section: Section<'_>) -> Option<PeerConfig> {
+fn settle_peers(sections: Vec<Section<'_>>, own_name: &str) -> Vec<PeerConfig> {
+    let mut known = vec![own_name.to_owned()];
+    let each = sections.into_iter().filter_map(|section| settle_peer(section, &mut known));
+    each.collect()
+}
+
+/// `known`: names that are taken.
+fn settle_peer(section: Section<'_>, known: &mut Vec<String>) -> Option<PeerConfig> {
     let hint = "a peer has name, datacenter and address";
     let name = section.required("name", parse_host_name, hint);
+    if let Some(name) = &name {
+        if known.contains(name) {
+            let hint = "list each other aggregator once, and not this one";
+            section.complain(format!("{name} is listed already"), hint);
+        }
+        known.push(name.clone());
+    }
     let datacenter = section.required("datacenter", parse_word, hint);
     let address = section.required("address", parse_host_and_port, hint);
     section.finish();
@@ -295,6 +310,10 @@ seal_bytes = "1KB"
 name = "agg2"
 datacenter = "eqiad"
 address = "a@b@c:1"
+[[peer]]
+name = "agg1"
+datacenter = "eqiad"
+address = "agg1:1"
 "#,
             expect![[r#"
                 aggregator.toml:6:13: wrong value of `class.web.retention`
@@ -307,7 +326,9 @@ address = "a@b@c:1"
                     hint: at least "1MiB"
                 aggregator.toml:15:11: wrong value of `peer.address`
                     hint: "a@b@c:1" is not host:port, e.g. "agg2.eqiad.example.org:7460"
-                5 mistakes"#]],
+                aggregator.toml:16:1: agg1 is listed already
+                    hint: list each other aggregator once, and not this one
+                6 mistakes"#]],
         );
         check(
             "",

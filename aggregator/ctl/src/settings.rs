@@ -1,7 +1,7 @@
 //! Which aggregator, and how to look: flags over environment over `ctl.toml` over defaults.
 
 use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -177,12 +177,15 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Fatal> {
         io::ErrorKind::PermissionDenied => Fatal::Permission { path: path.to_owned(), source },
         _ => Fatal::Config { path: path.to_owned(), problem: format!("cannot read it: {source}") },
     };
-    let size = fs::metadata(path).map_err(wrong)?.len();
-    if size > FILE_BYTES_MAX {
+    let mut bytes = Vec::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(wrong)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(Fatal::Config {
             path: path.to_owned(),
-            problem: format!("{size} bytes are too many"),
+            problem: format!("it has more than {FILE_BYTES_MAX} bytes"),
         });
     }
-    fs::read(path).map_err(wrong)
+    Ok(bytes)
 }

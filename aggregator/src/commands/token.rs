@@ -20,6 +20,8 @@ use crate::tokens;
 
 /// Digits of a digest that name a token to people.
 const ID_DIGITS: usize = 12;
+/// Longest life of a token: as long as a certificate authority's.
+const TTL_MAX: Duration = Duration::from_secs(3650 * 86_400);
 /// Uses of a token when nobody says.
 const USES_DEFAULT: u32 = 1;
 
@@ -36,6 +38,9 @@ fn create(config: &Config, new: NewToken) -> Outcome {
     let wrong = |what: &str| Err(Fatal::Usage(what.to_owned()));
     if ttl < Duration::from_secs(1) {
         return wrong("--ttl must be at least 1s: the token would never open anything");
+    }
+    if ttl > TTL_MAX {
+        return wrong("--ttl is at most 3650d");
     }
     if role != RoleName::Reader && !classes.is_empty() {
         return wrong("--class is only for --role reader");

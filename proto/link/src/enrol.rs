@@ -124,6 +124,8 @@ pub struct Enrolment<'a> {
 pub async fn enrol(asked: &Enrolment<'_>, dir: &Path) -> Result<Identity, EnrolError> {
     let link = |source| EnrolError::Link { addr: asked.addr, source };
     let fresh = new_key_and_csr(asked.name)?;
+    // A token is used up by the answer: what cannot be stored is not asked for.
+    Identity::try_write(dir)?;
     let tuning = Tuning::agent();
     let after = tuning.dial_timeout;
     let answer = tokio::time::timeout(after, request(asked, fresh.csr, &tuning)).await;

@@ -195,6 +195,18 @@ impl Identity {
         })
     }
 
+    /// Says whether an identity can be written into `dir`, which is made if missing.
+    ///
+    /// # Errors
+    /// [`IdentityError::Write`].
+    pub fn try_write(dir: &Path) -> Result<(), IdentityError> {
+        files::make_dir(dir).map_err(|source| unwritten(dir, source))?;
+        let trial = dir.join("trial.tmp");
+        write_synced(&trial, b"", files::SECRET)
+            .and_then(|()| std::fs::remove_file(&trial))
+            .map_err(|source| unwritten(&trial, source))
+    }
+
     /// Writes a first identity: makes `dir` (0700) and every file in it.
     ///
     /// # Errors
