@@ -195,15 +195,17 @@ impl Identity {
         })
     }
 
-    /// Says whether an identity can be written into `dir`, which is made if missing.
+    /// Says whether an identity can be written into `dir`. Leaves nothing there.
     ///
     /// # Errors
     /// [`IdentityError::Write`].
     pub fn try_write(dir: &Path) -> Result<(), IdentityError> {
+        let is_new = !dir.exists();
         files::make_dir(dir).map_err(|source| unwritten(dir, source))?;
         let trial = dir.join("trial.tmp");
         write_synced(&trial, b"", files::SECRET)
             .and_then(|()| std::fs::remove_file(&trial))
+            .and_then(|()| if is_new { std::fs::remove_dir(dir) } else { Ok(()) })
             .map_err(|source| unwritten(&trial, source))
     }
 

@@ -69,6 +69,11 @@ fn a_token_buys_one_certificate_that_works() {
         let store = house.store(AGG, Role::Aggregator);
         let case = Case { house: &house, post: Post::bind(&store, small(Tuning::aggregator())) };
         let token = house.ca.create_token(terms(&house, 1), house.now()).unwrap();
+        std::fs::write(house.path("new-db9.example.org"), "no directory").unwrap();
+        let unwritable = case.enrol(&case.asked(&token, "db9.example.org")).await.unwrap_err();
+        assert!(unwritable.to_string().contains("cannot store"), "{unwritable}");
+        assert_eq!(house.ca.tokens().unwrap()[0].terms.uses, 1, "it is not used up");
+
         let identity = case.enrol(&case.asked(&token, HOST)).await.unwrap();
         assert_eq!((identity.name(), identity.role()), (HOST, Role::Agent));
         assert_eq!(identity.roots().collect::<Vec<_>>(), [house.ca.certificate()]);
