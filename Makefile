@@ -18,10 +18,15 @@ build:
 	tests/setup.sh build
 	cargo build --release --workspace --bins --locked
 
-# DEB_VERSION_SUFFIX=+1 and other settings: see packaging/deb.sh.
+# DEB_ARCH=arm64 cross-builds. DEB_VERSION_SUFFIX=+1 and other settings: see packaging/deb.sh.
 deb:
 	tests/setup.sh deb
 	cargo build --release --workspace --bins --locked
+ifeq ($(DEB_ARCH),arm64)
+	tests/setup.sh arm64
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+		cargo build --release --workspace --bins --locked --target aarch64-unknown-linux-gnu
+endif
 	packaging/deb.sh
 
 demo: build

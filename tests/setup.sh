@@ -4,9 +4,10 @@
 #   check  + cargo-deny                 bench  + rsyslog and node_exporter
 #   fuzz   + a C++ compiler and cargo-fuzz
 #   deb    + debhelper, lintian and what else builds and judges packages
+#   arm64  + the cross-compiler and Rust's library for it (rustup)
 set -euo pipefail
 
-want=${1:?usage: tests/setup.sh build|test|check|bench|fuzz|deb}
+want=${1:?usage: tests/setup.sh build|test|check|bench|fuzz|deb|arm64}
 build=(gcc libc6-dev make)
 debian=(debhelper dh-apparmor dpkg-dev lintian apparmor)
 systems=(dnsmasq-base prometheus prometheus-node-exporter rsyslog sqlite3 systemd systemd-journal-remote procps)
@@ -16,6 +17,7 @@ case $want in
     build | check) packages=("${build[@]}") ;;
     fuzz) packages=("${build[@]}" g++) ;;
     deb) packages=("${build[@]}" "${debian[@]}") ;;
+    arm64) packages=("${build[@]}" "${debian[@]}" gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
     test) packages=("${build[@]}" "${systems[@]}" "${debian[@]}" "${fleet[@]}") ;;
     bench) packages=("${build[@]}" "${systems[@]}") ;;
     *) echo "tests/setup.sh: no such set: $want" >&2; exit 2 ;;
@@ -54,4 +56,5 @@ tool() {
 case $want in
     check) tool cargo-deny 0.20.2 ;;
     fuzz) tool cargo-fuzz 0.13.2 ;;
+    arm64) rustup target add aarch64-unknown-linux-gnu ;;
 esac
