@@ -234,7 +234,9 @@ fn aggregator_story(fleet: &Fleet, host: &Host) {
     is_confined(host, AGGREGATOR, AGGREGATOR, AGGREGATOR_EXPOSURE_MAX);
     let asked = eventually("it answers for all", PATIENCE, || {
         let asked = host.ask(&["status"]);
-        (asked.code == 0 && asked.out.contains("agg1.eqiad.test")).then_some(asked.out)
+        // 5: the third aggregator is in a part of its own story in which it is away.
+        let is_answered = matches!(asked.code, 0 | 5);
+        (is_answered && asked.out.contains("agg1.eqiad.test")).then_some(asked.out)
     });
     assert!(asked.contains(&host.name), "{asked}");
 
